@@ -1,0 +1,162 @@
+/**
+ * The errors of the wire, by whose fault they are: the caller's, the peer's, the network's.
+ * Layer 0: imports nothing.
+ */
+
+/** Base of every error of `secretbus/wire`. `code` is stable; the message is for people and may change. */
+export class DBusError extends Error {
+  /** What went wrong, as a stable word. */
+  readonly code: string;
+
+  constructor(code: string, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+
+  override get name(): string {
+    return 'DBusError';
+  }
+}
+
+/** The caller gave a signature, name or address that is not one. `offset` is where in the text, in UTF-16 units. */
+export class InvalidTextError extends DBusError {
+  readonly offset: number;
+
+  constructor(code: string, message: string, offset: number) {
+    super(code, message);
+    this.offset = offset;
+  }
+
+  override get name(): string {
+    return 'InvalidTextError';
+  }
+}
+
+/** The caller's value cannot be marshalled. `path` names the place in it, such as `body[0].Label`. */
+export class MarshalError extends DBusError {
+  readonly path: string;
+
+  constructor(code: string, detail: string, path: string, options?: ErrorOptions) {
+    super(code, `${path}: ${detail}`, options);
+    this.path = path;
+  }
+
+  override get name(): string {
+    return 'MarshalError';
+  }
+}
+
+/**
+ * The peer broke the protocol. `offset` is the byte in the message (or in the bytes given) where that
+ * shows, `typePath` the types entered to get there, such as `a{sv}/{sv}/v/u`. A connection on which this
+ * happens is closed, since what follows cannot be trusted.
+ */
+export class ProtocolError extends DBusError {
+  readonly offset: number;
+  readonly typePath: string;
+
+  constructor(code: string, detail: string, offset: number, typePath = '') {
+    super(code, `${detail} (byte ${offset}${typePath === '' ? '' : `, in ${typePath}`})`);
+    this.offset = offset;
+    this.typePath = typePath;
+  }
+
+  override get name(): string {
+    return 'ProtocolError';
+  }
+}
+
+/** A D-Bus ERROR message came as the reply. `name` is its error name, `body` its arguments. */
+export class ErrorReply extends DBusError {
+  readonly #name: string;
+  readonly body: readonly unknown[];
+
+  constructor(name: string, body: readonly unknown[]) {
+    const text = typeof body[0] === 'string' ? body[0] : '';
+    super('error-reply', text === '' ? name : `${name}: ${text.slice(0, MAX_QUOTED_LENGTH)}`);
+    this.#name = name;
+    this.body = body;
+  }
+
+  override get name(): string {
+    return this.#name;
+  }
+}
+
+/** A reply came, but not of the signature the caller declared. The connection goes on. */
+export class ReplySignatureError extends DBusError {
+  readonly expected: string;
+  readonly actual: string;
+
+  constructor(expected: string, actual: string) {
+    super('unexpected-signature', `the reply has signature '${actual}', not '${expected}'`);
+    this.expected = expected;
+    this.actual = actual;
+  }
+
+  override get name(): string {
+    return 'ReplySignatureError';
+  }
+}
+
+/** A deadline ran out: `deadline` says which one, `timeoutMs` how long it was. */
+export class DeadlineError extends DBusError {
+  readonly deadline: string;
+  readonly timeoutMs: number;
+
+  constructor(deadline: 'connect' | 'call', timeoutMs: number) {
+    super('deadline', `no ${deadline === 'call' ? 'reply' : 'connection'} within ${timeoutMs} ms`);
+    this.deadline = deadline;
+    this.timeoutMs = timeoutMs;
+  }
+
+  override get name(): string {
+    return 'DeadlineError';
+  }
+}
+
+/** The caller's AbortSignal fired; `cause` is its reason. */
+export class CancelledError extends DBusError {
+  constructor(cause: unknown) {
+    super('cancelled', 'cancelled by the caller', { cause });
+  }
+
+  override get name(): string {
+    return 'CancelledError';
+  }
+}
+
+/** The connection has ended; `cause` says why, and is absent after an ordinary `close()`. */
+export class ClosedError extends DBusError {
+  constructor(cause?: unknown) {
+    super('closed', 'the connection is closed', cause === undefined ? undefined : { cause });
+  }
+
+  override get name(): string {
+    return 'ClosedError';
+  }
+}
+
+/** No connection could be made. `code` is `no-bus`, `connect-failed`, `unsupported-transport` or `wrong-guid`. */
+export class ConnectError extends DBusError {
+  override get name(): string {
+    return 'ConnectError';
+  }
+}
+
+/** The server refused every mechanism of authentication, or broke its protocol. */
+export class AuthError extends DBusError {
+  override get name(): string {
+    return 'AuthError';
+  }
+}
+
+/** A queue of ours is full: the caller sends faster than the peer takes. Nothing was sent. */
+export class OverloadError extends DBusError {
+  override get name(): string {
+    return 'OverloadError';
+  }
+}
+
+/** Text from a peer is quoted to this length at most, so that it cannot flood a log. */
+const MAX_QUOTED_LENGTH = 512;

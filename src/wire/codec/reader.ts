@@ -1,0 +1,185 @@
+/**
+ * Aligned reads over received bytes; every read checks its bounds and every padding its zeros (D-Bus specification,
+ * "Marshaling"). Layer 2: imports lower layers only.
+ */
+import { ProtocolError } from '../base/errors.js';
+import { MAX_ARRAY_BYTE_LENGTH } from '../base/limits.js';
+import { decodeUtf8 } from '../base/utf8.js';
+import { isObjectPath } from '../types/names.js';
+import { isSignature } from '../types/signature.js';
+
+/**
+ * The bytes are not a value of the type at hand. Containers add the types on the way out; the entry function turns it
+ * into a `ProtocolError`.
+ */
+export class UnmarshalFault extends Error {
+  readonly code: string;
+  readonly offset: number;
+  readonly types: string[] = [];
+
+  constructor(code: string, detail: string, offset: number) {
+    super(detail);
+    this.code = code;
+    this.offset = offset;
+  }
+
+  toProtocolError(): ProtocolError {
+    return new ProtocolError(this.code, this.message, this.offset, this.types.toReversed().join('/'));
+  }
+}
+
+/** Adds the type being read to a fault passing through it. */
+export function faultIn(error: unknown, type: string): unknown {
+  if (error instanceof UnmarshalFault) error.types.push(type);
+  return error;
+}
+
+/** Bytes are in the order of `littleEndian`; the first byte of `bytes` stands `phase` bytes after a multiple of 8. */
+export class Reader {
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+  readonly littleEndian: boolean;
+  readonly phase: number;
+  /** Where reading ends: nothing past it is looked at. */
+  readonly end: number;
+  position: number;
+  /** Containers entered outside the signature at hand: those around the innermost variant. */
+  nesting = 0;
+
+  constructor(bytes: Uint8Array, littleEndian: boolean, phase = 0, position = 0) {
+    this.bytes = bytes;
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    this.littleEndian = littleEndian;
+    this.phase = phase;
+    this.end = bytes.length;
+    this.position = position;
+  }
+
+  /** @throws {UnmarshalFault} always */
+  fail(code: string, detail: string, offset: number = this.position): never {
+    throw new UnmarshalFault(code, detail, offset);
+  }
+
+  /** Refuses unless `byteLength` bytes are left. */
+  need(byteLength: number): void {
+    if (byteLength > this.end - this.position) {
+      this.fail('truncated', `${byteLength} bytes needed, ${this.end - this.position} left`);
+    }
+  }
+
+  /**
+   * Skips to the next multiple of `alignment`, counted from the start of the message and not of this buffer.
+   * @throws {UnmarshalFault} `nonzero-padding` if a skipped byte is not 0: otherwise two encodings could mean the same
+   * message, and bytes could hide where no check looks.
+   */
+  align(alignment: number): void {
+    const padding = -(this.position + this.phase) & (alignment - 1);
+    if (padding === 0) return;
+    this.need(padding);
+    for (let count = padding; count > 0; count--) {
+      if (this.bytes[this.position] !== 0) this.fail('nonzero-padding', 'a byte of padding is not 0');
+      this.position++;
+    }
+  }
+
+  byte(): number {
+    this.need(1);
+    return this.bytes[this.position++] as number;
+  }
+
+  int16(): number {
+    this.align(2);
+    this.need(2);
+    const value = this.view.getInt16(this.position, this.littleEndian);
+    this.position += 2;
+    return value;
+  }
+
+  uint16(): number {
+    return this.int16() & 0xffff;
+  }
+
+  int32(): number {
+    this.align(4);
+    this.need(4);
+    const value = this.view.getInt32(this.position, this.littleEndian);
+    this.position += 4;
+    return value;
+  }
+
+  uint32(): number {
+    return this.int32() >>> 0;
+  }
+
+  int64(): bigint {
+    this.align(8);
+    this.need(8);
+    const value = this.view.getBigInt64(this.position, this.littleEndian);
+    this.position += 8;
+    return value;
+  }
+
+  uint64(): bigint {
+    return BigInt.asUintN(64, this.int64());
+  }
+
+  double(): number {
+    this.align(8);
+    this.need(8);
+    const value = this.view.getFloat64(this.position, this.littleEndian);
+    this.position += 8;
+    return value;
+  }
+
+  boolean(): boolean {
+    const value = this.uint32();
+    if (value > 1) this.fail('bad-boolean', `a boolean is 0 or 1, not ${value}`, this.position - 4);
+    return value === 1;
+  }
+
+  string(): string {
+    const byteLength = this.uint32();
+    return this.#text(byteLength);
+  }
+
+  objectPath(): string {
+    const start = this.position;
+    const text = this.string();
+    if (!isObjectPath(text)) this.fail('bad-object-path', 'not an object path', start);
+    return text;
+  }
+
+  signature(): string {
+    const start = this.position;
+    const text = this.#text(this.byte());
+    if (!isSignature(text)) this.fail('bad-signature', 'not a signature', start);
+    return text;
+  }
+
+  /** Text of `byteLength` bytes and its NUL. */
+  #text(byteLength: number): string {
+    // One by one, since their sum could pass what the two checks together allow.
+    this.need(byteLength);
+    const start = this.position;
+    const end = start + byteLength;
+    if (end >= this.end) this.fail('truncated', 'the NUL after a string is missing', end);
+    if (this.bytes[end] !== 0) this.fail('missing-nul', 'a string does not end in NUL', end);
+    const text = decodeUtf8(this.bytes, start, end);
+    if (text === undefined) this.fail('bad-utf8', 'a string is not UTF-8', start);
+    if (text.includes('\0')) this.fail('nul-in-string', 'a string holds a NUL', start);
+    this.position = end + 1;
+    return text;
+  }
+
+  /** Reads the length of an array and the padding before its first element; gives where its last element ends. */
+  beginArray(alignment: number): number {
+    const byteLength = this.uint32();
+    if (byteLength > MAX_ARRAY_BYTE_LENGTH) {
+      this.fail('array-too-long', `an array has at most ${MAX_ARRAY_BYTE_LENGTH} bytes`, this.position - 4);
+    }
+    // Not part of the length, and there even when the array is empty.
+    this.align(alignment);
+    this.need(byteLength);
+    return this.position + byteLength;
+  }
+}

@@ -1,0 +1,175 @@
+/**
+ * One growing buffer with aligned writes, for a header and its body together (D-Bus specification, "Marshaling").
+ * Layer 2: imports lower layers only.
+ */
+import { MAX_ARRAY_BYTE_LENGTH, MAX_MESSAGE_BYTE_LENGTH } from '../base/limits.js';
+import { encodeUtf8Into } from '../base/utf8.js';
+
+/**
+ * A value cannot be marshalled. Containers add the segments of the path as it passes through them, so that a
+ * good value pays nothing for the path a bad one needs; the entry function turns it into a `MarshalError`.
+ */
+export class MarshalFault extends Error {
+  readonly code: string;
+  readonly segments: (string | number)[] = [];
+
+  constructor(code: string, detail: string, options?: ErrorOptions) {
+    super(detail, options);
+    this.code = code;
+  }
+}
+
+/** Adds `segment` to the path of a fault; wraps what a getter or a proxy of the caller's threw. */
+export function faultAt(error: unknown, segment: string | number): MarshalFault {
+  const fault =
+    error instanceof MarshalFault
+      ? error
+      : new MarshalFault('unreadable-value', 'reading the value threw', { cause: error });
+  fault.segments.push(segment);
+  return fault;
+}
+
+/** Below this length a loop over the UTF-16 units beats the platform's encoder, whose call alone costs about 200 ns. */
+const SHORT_LENGTH = 32;
+
+/** Bytes are in the order of `littleEndian`; `position` is counted from the start of the message. */
+export class Writer {
+  bytes: Uint8Array<ArrayBuffer>;
+  view: DataView<ArrayBuffer>;
+  position: number;
+  readonly littleEndian: boolean;
+  /** Containers entered outside the signature at hand: those around the innermost variant. */
+  nesting = 0;
+
+  /** `position` is where the first byte goes: the alignment of all that follows counts from 0. */
+  constructor(littleEndian: boolean, position = 0, capacity = 512) {
+    this.bytes = new Uint8Array(capacity);
+    this.view = new DataView(this.bytes.buffer);
+    this.position = position;
+    this.littleEndian = littleEndian;
+  }
+
+  /** Makes room for `byteLength` more bytes. Room not yet written to is always zero. */
+  reserve(byteLength: number): void {
+    const needed = this.position + byteLength;
+    if (needed <= this.bytes.length) return;
+    if (needed > MAX_MESSAGE_BYTE_LENGTH) {
+      throw new MarshalFault('message-too-long', `a message has at most ${MAX_MESSAGE_BYTE_LENGTH} bytes`);
+    }
+    const grown = new Uint8Array(Math.min(Math.max(needed, this.bytes.length * 2), MAX_MESSAGE_BYTE_LENGTH));
+    grown.set(this.bytes.subarray(0, this.position));
+    this.bytes = grown;
+    this.view = new DataView(grown.buffer);
+  }
+
+  /** Skips to a multiple of `alignment`, a power of two. The bytes skipped are zero: nothing was written there. */
+  align(alignment: number): void {
+    const padding = -this.position & (alignment - 1);
+    this.reserve(padding);
+    this.position += padding;
+  }
+
+  byte(value: number): void {
+    this.reserve(1);
+    this.bytes[this.position++] = value;
+  }
+
+  uint16(value: number): void {
+    this.align(2);
+    this.reserve(2);
+    this.view.setUint16(this.position, value, this.littleEndian);
+    this.position += 2;
+  }
+
+  uint32(value: number): void {
+    this.align(4);
+    this.reserve(4);
+    this.view.setUint32(this.position, value, this.littleEndian);
+    this.position += 4;
+  }
+
+  uint64(value: bigint): void {
+    this.align(8);
+    this.reserve(8);
+    this.view.setBigUint64(this.position, value, this.littleEndian);
+    this.position += 8;
+  }
+
+  double(value: number): void {
+    this.align(8);
+    this.reserve(8);
+    this.view.setFloat64(this.position, value, this.littleEndian);
+    this.position += 8;
+  }
+
+  /** A string or object path: length, UTF-8, NUL. `text` is any JavaScript string. */
+  string(text: string): void {
+    this.align(4);
+    const length = text.length;
+    this.reserve(length + 5);
+    const start = this.position + 4;
+    const end = length <= SHORT_LENGTH ? this.#ascii(text, start) : -1;
+    this.position = end === -1 ? this.#utf8(text, start) : end;
+    this.view.setUint32(start - 4, this.position - start, this.littleEndian);
+    this.byte(0);
+  }
+
+  /** Writes `text` when it is ASCII without NUL and gives where it ends; else gives -1, what was written being written over. */
+  #ascii(text: string, start: number): number {
+    const { bytes } = this;
+    for (let index = 0; index < text.length; index++) {
+      const unit = text.charCodeAt(index);
+      if ((unit - 1) >>> 0 >= 0x7f) return -1;
+      bytes[start + index] = unit;
+    }
+    return start + text.length;
+  }
+
+  #utf8(text: string, start: number): number {
+    if (text.includes('\0')) throw new MarshalFault('nul-in-string', 'a string holds no NUL');
+    if (!text.isWellFormed()) throw new MarshalFault('lone-surrogate', 'a lone surrogate is not Unicode text');
+    // Most text needs one byte a unit, for which there is room already; three a unit is the most it can need.
+    let { read, written } = encodeUtf8Into(text, this.bytes, start);
+    if (read < text.length) {
+      this.position = start + written;
+      this.reserve((text.length - read) * 3 + 1);
+      const rest = encodeUtf8Into(text.slice(read), this.bytes, this.position);
+      read += rest.read;
+      written += rest.written;
+    }
+    return start + written;
+  }
+
+  /** A signature: one byte of length, ASCII, NUL. `signature` must be valid. */
+  signature(signature: string): void {
+    const length = signature.length;
+    this.reserve(length + 2);
+    this.bytes[this.position++] = length;
+    for (let index = 0; index < length; index++) this.bytes[this.position++] = signature.charCodeAt(index);
+    this.bytes[this.position++] = 0;
+  }
+
+  /** Copies `bytes` in. */
+  copy(bytes: Uint8Array): void {
+    this.reserve(bytes.length);
+    this.bytes.set(bytes, this.position);
+    this.position += bytes.length;
+  }
+
+  /** Begins an array whose elements align to `alignment`; gives where its length is to be patched. */
+  beginArray(alignment: number): number {
+    this.uint32(0);
+    const lengthAt = this.position - 4;
+    this.align(alignment);
+    return lengthAt;
+  }
+
+  /** Ends the array whose length is at `lengthAt` and whose first element is, or would be, at `start`. */
+  endArray(lengthAt: number, start: number): void {
+    const byteLength = this.position - start;
+    if (byteLength > MAX_ARRAY_BYTE_LENGTH) {
+      throw new MarshalFault('array-too-long', `an array has at most ${MAX_ARRAY_BYTE_LENGTH} bytes`);
+    }
+    this.view.setUint32(lengthAt, byteLength, this.littleEndian);
+  }
+}

@@ -1,0 +1,157 @@
+/**
+ * Bytes to message, every rule of the header checked (D-Bus specification, "Message Format").
+ * Layer 3: imports lower layers only.
+ */
+import { ProtocolError } from '../base/errors.js';
+import {
+  FIXED_HEADER_BYTE_LENGTH,
+  MAX_ARRAY_BYTE_LENGTH,
+  MAX_MESSAGE_BYTE_LENGTH,
+} from '../base/limits.js';
+import { faultIn, Reader, UnmarshalFault } from '../codec/reader.js';
+import { unmarshalFrom, unmarshalVariant } from '../codec/unmarshal.js';
+import { HEADER_FIELDS, type HeaderField, type Message, missingField, UNIX_FDS_FIELD_CODE } from './message.js';
+
+const LITTLE = 0x6c;
+const BIG = 0x42;
+const PROTOCOL_VERSION = 1;
+
+const FIELDS_BY_CODE: readonly (HeaderField | undefined)[] = Array.from({ length: 9 }, (_, code) =>
+  HEADER_FIELDS.find((field) => field.code === code),
+);
+
+/** What the first 16 bytes tell. Both lengths are within their limits, and so is their sum. */
+export interface FixedHeader {
+  readonly littleEndian: boolean;
+  /** Where the array of header fields ends. */
+  readonly fieldsEnd: number;
+  /** Where the body starts: `fieldsEnd` and its padding. */
+  readonly bodyStart: number;
+  /** Length of the whole message. */
+  readonly byteLength: number;
+}
+
+/**
+ * Reads the lengths from the first 16 bytes of a message, so that a forged one is refused before anything is buffered.
+ * @throws {ProtocolError} `bad-endian`, `bad-version`, `bad-type`, `bad-serial`, `array-too-long` or `message-too-long`
+ */
+export function readFixedHeader(bytes: Uint8Array): FixedHeader {
+  const endian = bytes[0];
+  if (endian !== LITTLE && endian !== BIG) throw new ProtocolError('bad-endian', 'neither `l` nor `B`', 0);
+  if (bytes[1] === 0) throw new ProtocolError('bad-type', 'the type of a message is not 0', 1);
+  if (bytes[3] !== PROTOCOL_VERSION) throw new ProtocolError('bad-version', 'the protocol version is not 1', 3);
+  const littleEndian = endian === LITTLE;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, FIXED_HEADER_BYTE_LENGTH);
+  const bodyByteLength = view.getUint32(4, littleEndian);
+  if (view.getUint32(8, littleEndian) === 0) throw new ProtocolError('bad-serial', 'the serial is 0', 8);
+  const fieldsByteLength = view.getUint32(12, littleEndian);
+  if (fieldsByteLength > MAX_ARRAY_BYTE_LENGTH) {
+    throw new ProtocolError('array-too-long', 'the header fields are too long', 12);
+  }
+  // Sums of doubles: unlike 32-bit integers, these cannot wrap to a small number.
+  const fieldsEnd = FIXED_HEADER_BYTE_LENGTH + fieldsByteLength;
+  const bodyStart = Math.ceil(fieldsEnd / 8) * 8;
+  const byteLength = bodyStart + bodyByteLength;
+  if (byteLength > MAX_MESSAGE_BYTE_LENGTH) {
+    throw new ProtocolError('message-too-long', `more than ${MAX_MESSAGE_BYTE_LENGTH} bytes`, 4);
+  }
+  return { littleEndian, fieldsEnd, bodyStart, byteLength };
+}
+
+type MutableMessage = { -readonly [Key in keyof Message]: Message[Key] };
+
+/** Reads the value of a known field, which stands in a variant of the type that the field has. */
+function readField(reader: Reader, field: HeaderField): string | number {
+  const start = reader.position;
+  if (reader.signature() !== field.type) {
+    reader.fail('header-field-type', `the header field ${field.name} is not of type ${field.type}`, start);
+  }
+  if (field.type === 'u') {
+    const serial = reader.uint32();
+    if (serial === 0) reader.fail('bad-serial', 'the reply serial is 0', reader.position - 4);
+    return serial;
+  }
+  const valueStart = reader.position;
+  const value = field.type === 'g' ? reader.signature() : reader.string();
+  if (!field.isValid(value)) reader.fail('bad-name', `not a valid ${field.name}`, valueStart);
+  return value;
+}
+
+/** The array of header fields and the structs in it lie around the variant that holds a value. */
+const FIELD_VALUE_DEPTH = 2;
+
+function readFields(reader: Reader, fieldsEnd: number, message: MutableMessage): void {
+  let seen = 0;
+  while (reader.position < fieldsEnd) {
+    reader.align(8);
+    const start = reader.position;
+    const code = reader.byte();
+    if (code === 0) reader.fail('header-field-invalid', 'header field 0 is not valid', start);
+    const field = FIELDS_BY_CODE[code];
+    if (field === undefined && code !== UNIX_FDS_FIELD_CODE) {
+      // Fields of later versions are ignored, but must be well formed, since what follows hangs on their length.
+      unmarshalVariant(reader, FIELD_VALUE_DEPTH);
+      continue;
+    }
+    if (((seen >> code) & 1) === 1) reader.fail('header-field-twice', 'a header field comes twice', start);
+    seen |= 1 << code;
+    if (field === undefined) readUnixFds(reader);
+    else Object.assign(message, { [field.name]: readField(reader, field) });
+  }
+  if (reader.position !== fieldsEnd) {
+    reader.fail('array-length-mismatch', 'the header fields end inside a field', fieldsEnd);
+  }
+  reader.align(8);
+}
+
+/** A count of 0 is harmless. Any other promises descriptors that no transport of Node's can have delivered. */
+function readUnixFds(reader: Reader): void {
+  const start = reader.position;
+  if (reader.signature() !== 'u') reader.fail('header-field-type', 'the number of descriptors is not a uint32', start);
+  if (reader.uint32() !== 0) reader.fail('unix-fds', 'file descriptors are announced that did not come', start);
+}
+
+/**
+ * Decodes exactly one message. Unknown types, flags and header fields are accepted, as the specification wants.
+ * @throws {ProtocolError} as `readFixedHeader` and `unmarshal`, and `header-field-invalid`, `header-field-type`,
+ * `header-field-twice`, `header-field-missing`, `bad-name`, `unix-fds`
+ */
+export function decodeMessage(bytes: Uint8Array): Message {
+  if (bytes.length < FIXED_HEADER_BYTE_LENGTH) {
+    throw new ProtocolError('truncated', 'a message has at least 16 bytes', bytes.length);
+  }
+  const header = readFixedHeader(bytes);
+  if (bytes.length !== header.byteLength) {
+    const code = bytes.length < header.byteLength ? 'truncated' : 'leftover-bytes';
+    throw new ProtocolError(code, `the header promises ${header.byteLength} bytes`, bytes.length);
+  }
+  return decodeWhole(bytes, header);
+}
+
+/** Decodes `bytes`, which are one whole message with this fixed header. @throws {ProtocolError} as `decodeMessage` */
+export function decodeWhole(bytes: Uint8Array, header: FixedHeader): Message {
+  const reader = new Reader(bytes, header.littleEndian, 0, 8);
+  const message: MutableMessage = {
+    type: bytes[1] as number,
+    flags: bytes[2] as number,
+    serial: reader.uint32(),
+    signature: '',
+    body: [],
+  };
+  reader.position = FIXED_HEADER_BYTE_LENGTH;
+  try {
+    try {
+      readFields(reader, header.fieldsEnd, message);
+    } catch (error) {
+      throw faultIn(error, 'header');
+    }
+    const missing = missingField(message);
+    if (missing !== undefined) {
+      reader.fail('header-field-missing', `a message of type ${message.type} needs ${missing}`);
+    }
+    message.body = unmarshalFrom(reader, message.signature);
+  } catch (error) {
+    throw error instanceof UnmarshalFault ? error.toProtocolError() : error;
+  }
+  return message;
+}
