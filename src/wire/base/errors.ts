@@ -101,7 +101,7 @@ export class ReplySignatureError extends DBusError {
 
 /** A deadline ran out: `deadline` says which one, `timeoutMs` how long it was. */
 export class DeadlineError extends DBusError {
-  readonly deadline: string;
+  readonly deadline: 'connect' | 'call';
   readonly timeoutMs: number;
 
   constructor(deadline: 'connect' | 'call', timeoutMs: number) {
@@ -126,7 +126,10 @@ export class CancelledError extends DBusError {
   }
 }
 
-/** The connection has ended; `cause` says why, and is absent after an ordinary `close()`. */
+/**
+ * The connection has ended; `cause` says why, and is absent after an ordinary `close()`. A peer that simply went away
+ * makes a `DBusError` of code `disconnected` the cause.
+ */
 export class ClosedError extends DBusError {
   constructor(cause?: unknown) {
     super('closed', 'the connection is closed', cause === undefined ? undefined : { cause });

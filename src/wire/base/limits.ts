@@ -44,6 +44,9 @@ export const DEFAULT_CONNECT_TIMEOUT_MS = 10_000;
 /** Time a call waits for its reply when the caller names none, in milliseconds (the reference library's). */
 export const DEFAULT_CALL_TIMEOUT_MS = 25_000;
 
+/** Time that `close()` gives the peer to take what is still queued, in milliseconds. */
+export const CLOSE_TIMEOUT_MS = 2000;
+
 /** Longest delay a timer can hold, in milliseconds: above it the platform fires at once. */
 export const MAX_TIMEOUT_MS = 0x7fff_ffff;
 

@@ -272,10 +272,16 @@ export function toMarshalError(fault: MarshalFault, root: string): MarshalError 
   let path = root;
   for (const segment of fault.segments.toReversed()) {
     if (typeof segment === 'number') path += `[${segment}]`;
-    else if (/^[A-Za-z_][A-Za-z0-9_]*$/.test(segment) && segment.length <= MAX_SEGMENT_LENGTH) path += `.${segment}`;
+    else if (/^[A-Za-z_][A-Za-z0-9_]*$/.test(segment) && segment.length <= MAX_SEGMENT_LENGTH)
+      path += `.${segment}`;
     else path += `[${JSON.stringify(segment.slice(0, MAX_SEGMENT_LENGTH))}]`;
   }
-  return new MarshalError(fault.code, fault.message, path, fault.cause === undefined ? undefined : { cause: fault.cause });
+  return new MarshalError(
+    fault.code,
+    fault.message,
+    path,
+    fault.cause === undefined ? undefined : { cause: fault.cause },
+  );
 }
 
 /**

@@ -2,8 +2,9 @@
  * Bytes to values, by functions compiled once a signature; strict, so that whatever is accepted marshals to the same
  * bytes again (D-Bus specification, "Marshaling"). Layer 2: imports lower layers only.
  */
-import { MAX_CONTAINER_DEPTH } from '../base/limits.js';
+
 import { InvalidTextError } from '../base/errors.js';
+import { MAX_CONTAINER_DEPTH } from '../base/limits.js';
 import { parseSignature, parseSingleType, remember, type Type } from '../types/signature.js';
 import { type CodecOptions, phaseOf } from './options.js';
 import { faultIn, Reader, UnmarshalFault } from './reader.js';
@@ -185,11 +186,7 @@ export function unmarshalFrom(reader: Reader, signature: string): unknown[] {
  * `missing-nul`, `bad-object-path`, `bad-signature`, `array-too-long`, `array-length-mismatch` or `nesting-too-deep`
  * @throws {DBusError} `invalid-offset`
  */
-export function unmarshal(
-  signature: string,
-  bytes: Uint8Array,
-  options: CodecOptions = {},
-): unknown[] {
+export function unmarshal(signature: string, bytes: Uint8Array, options: CodecOptions = {}): unknown[] {
   try {
     return unmarshalFrom(new Reader(bytes, options.endian !== 'big', phaseOf(options)), signature);
   } catch (error) {

@@ -127,7 +127,8 @@ export class Writer {
 
   #utf8(text: string, start: number): number {
     if (text.includes('\0')) throw new MarshalFault('nul-in-string', 'a string holds no NUL');
-    if (!text.isWellFormed()) throw new MarshalFault('lone-surrogate', 'a lone surrogate is not Unicode text');
+    if (!text.isWellFormed())
+      throw new MarshalFault('lone-surrogate', 'a lone surrogate is not Unicode text');
     // Most text needs one byte a unit, for which there is room already; three a unit is the most it can need.
     let { read, written } = encodeUtf8Into(text, this.bytes, start);
     if (read < text.length) {

@@ -3,14 +3,16 @@
  * Layer 3: imports lower layers only.
  */
 import { ProtocolError } from '../base/errors.js';
-import {
-  FIXED_HEADER_BYTE_LENGTH,
-  MAX_ARRAY_BYTE_LENGTH,
-  MAX_MESSAGE_BYTE_LENGTH,
-} from '../base/limits.js';
+import { FIXED_HEADER_BYTE_LENGTH, MAX_ARRAY_BYTE_LENGTH, MAX_MESSAGE_BYTE_LENGTH } from '../base/limits.js';
 import { faultIn, Reader, UnmarshalFault } from '../codec/reader.js';
 import { unmarshalFrom, unmarshalVariant } from '../codec/unmarshal.js';
-import { HEADER_FIELDS, type HeaderField, type Message, missingField, UNIX_FDS_FIELD_CODE } from './message.js';
+import {
+  HEADER_FIELDS,
+  type HeaderField,
+  type Message,
+  missingField,
+  UNIX_FDS_FIELD_CODE,
+} from './message.js';
 
 const LITTLE = 0x6c;
 const BIG = 0x42;
@@ -39,7 +41,8 @@ export function readFixedHeader(bytes: Uint8Array): FixedHeader {
   const endian = bytes[0];
   if (endian !== LITTLE && endian !== BIG) throw new ProtocolError('bad-endian', 'neither `l` nor `B`', 0);
   if (bytes[1] === 0) throw new ProtocolError('bad-type', 'the type of a message is not 0', 1);
-  if (bytes[3] !== PROTOCOL_VERSION) throw new ProtocolError('bad-version', 'the protocol version is not 1', 3);
+  if (bytes[3] !== PROTOCOL_VERSION)
+    throw new ProtocolError('bad-version', 'the protocol version is not 1', 3);
   const littleEndian = endian === LITTLE;
   const view = new DataView(bytes.buffer, bytes.byteOffset, FIXED_HEADER_BYTE_LENGTH);
   const bodyByteLength = view.getUint32(4, littleEndian);
@@ -107,8 +110,10 @@ function readFields(reader: Reader, fieldsEnd: number, message: MutableMessage):
 /** A count of 0 is harmless. Any other promises descriptors that no transport of Node's can have delivered. */
 function readUnixFds(reader: Reader): void {
   const start = reader.position;
-  if (reader.signature() !== 'u') reader.fail('header-field-type', 'the number of descriptors is not a uint32', start);
-  if (reader.uint32() !== 0) reader.fail('unix-fds', 'file descriptors are announced that did not come', start);
+  if (reader.signature() !== 'u')
+    reader.fail('header-field-type', 'the number of descriptors is not a uint32', start);
+  if (reader.uint32() !== 0)
+    reader.fail('unix-fds', 'file descriptors are announced that did not come', start);
 }
 
 /**

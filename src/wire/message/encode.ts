@@ -29,7 +29,8 @@ function writeField(writer: Writer, field: HeaderField, value: unknown): void {
     writer.uint32(value);
     return;
   }
-  if (typeof value !== 'string' || !field.isValid(value)) throw invalid(field.name, `not a valid ${field.name}`);
+  if (typeof value !== 'string' || !field.isValid(value))
+    throw invalid(field.name, `not a valid ${field.name}`);
   if (field.type === 'g') writer.signature(value);
   else writer.string(value);
 }

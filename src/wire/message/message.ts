@@ -67,7 +67,12 @@ export interface HeaderField {
 export const HEADER_FIELDS: readonly HeaderField[] = [
   { code: 7, name: 'sender', type: 's', isValid: isBusName },
   { code: 1, name: 'path', type: 'o', isValid: (path) => path !== LOCAL_PATH && isObjectPath(path) },
-  { code: 2, name: 'interface', type: 's', isValid: (name) => name !== LOCAL_INTERFACE && isInterfaceName(name) },
+  {
+    code: 2,
+    name: 'interface',
+    type: 's',
+    isValid: (name) => name !== LOCAL_INTERFACE && isInterfaceName(name),
+  },
   { code: 6, name: 'destination', type: 's', isValid: isBusName },
   { code: 4, name: 'errorName', type: 's', isValid: isErrorName },
   { code: 8, name: 'signature', type: 'g', isValid: () => true },

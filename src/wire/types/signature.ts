@@ -51,7 +51,11 @@ const VARIANT: Type = { code: 'v', signature: 'v', alignment: 1, fixedByteLength
 
 /** A signature that is not one makes this; `offset` is the character at fault. */
 function invalid(detail: string, offset: number): InvalidTextError {
-  return new InvalidTextError('invalid-signature', `invalid signature: ${detail} (character ${offset})`, offset);
+  return new InvalidTextError(
+    'invalid-signature',
+    `invalid signature: ${detail} (character ${offset})`,
+    offset,
+  );
 }
 
 /** A cursor over one signature. Recursion is bounded by the limits on nesting. */

@@ -1,0 +1,28 @@
+/**
+ * The seam between a connection and what carries its bytes. Layer 6: imports lower layers only.
+ */
+
+/** What a transport tells its owner. None of these may throw. */
+export interface TransportHandlers {
+  /**
+   * Bytes came, and the file descriptors that came with them. The bytes are only valid during the call.
+   * No transport of Node's can pass descriptors, so `fds` is empty; the seam is here for one that can.
+   */
+  receive(bytes: Uint8Array, fds: readonly number[]): void;
+  /** The transport has ended, from either side: exactly once, and nothing comes after it. `error` is why, if it failed. */
+  ended(error?: Error): void;
+}
+
+/** A two-way stream of bytes, open when it is handed out. */
+export interface Transport {
+  /** Bytes given to `write` that have not been taken yet. */
+  readonly queuedByteLength: number;
+  /** Begins to deliver; called exactly once. */
+  start(handlers: TransportHandlers): void;
+  /** Queues bytes, which the transport owns from now on. Ignored once ended. */
+  write(bytes: Uint8Array): void;
+  /** Sends what is queued, then ends; `ended` follows. */
+  close(): void;
+  /** Ends at once, dropping what is queued; `ended` follows. */
+  destroy(): void;
+}
