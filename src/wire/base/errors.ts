@@ -66,14 +66,16 @@ export class ProtocolError extends DBusError {
   }
 }
 
-/** A D-Bus ERROR message came as the reply. `name` is its error name, `body` its arguments. */
+/**
+ * A D-Bus ERROR message came as the reply. `name` is its error name, `body` its arguments; the message is the first
+ * argument when that is text, as it is by convention.
+ */
 export class ErrorReply extends DBusError {
   readonly #name: string;
   readonly body: readonly unknown[];
 
   constructor(name: string, body: readonly unknown[]) {
-    const text = typeof body[0] === 'string' ? body[0] : '';
-    super('error-reply', text === '' ? name : `${name}: ${text.slice(0, MAX_QUOTED_LENGTH)}`);
+    super('error-reply', typeof body[0] === 'string' ? body[0].slice(0, MAX_QUOTED_LENGTH) : '');
     this.#name = name;
     this.body = body;
   }
