@@ -1,6 +1,6 @@
 /** Random D-Bus types and values of them, for property tests. */
 import fc from 'fast-check';
-import { parseSignature, type Type, Variant } from '../../src/wire/index.js';
+import { type Message, parseSignature, type Type, Variant } from '../../src/wire/index.js';
 
 const BASIC_CODES = [...'ybnqiuxtdsogh'];
 
@@ -94,3 +94,23 @@ export const signatureAndValues: fc.Arbitrary<[string, unknown[]]> = signature.c
     fc.tuple(...parseSignature(types).map((type) => valueOf(type, 2))) as fc.Arbitrary<unknown[]>,
   ),
 );
+
+/** Messages of every type, and of a type nobody knows. */
+export const message: fc.Arbitrary<Message> = fc
+  .tuple(
+    signatureAndValues,
+    objectPath,
+    fc.integer({ min: 1, max: 0xffff_ffff }),
+    fc.integer({ min: 0, max: 7 }),
+  )
+  .chain(([[types, body], path, serial, flags]) =>
+    fc.constantFrom<Message>(
+      { type: 1, flags, serial, path, member: 'Get', destination: 'a.b', signature: types, body },
+      { type: 1, flags, serial, path, interface: 'a.b', member: 'Get', signature: types, body },
+      { type: 2, flags, serial, replySerial: serial, sender: ':1.5', signature: types, body },
+      { type: 3, flags, serial, replySerial: 9, errorName: 'a.b.C', signature: types, body },
+      { type: 4, flags, serial, path, interface: 'a.b', member: 'Changed', signature: types, body },
+      { type: 77, flags, serial, signature: types, body },
+    ),
+  )
+  .filter((candidate) => candidate.path !== '/org/freedesktop/DBus/Local');

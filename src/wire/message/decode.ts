@@ -7,6 +7,7 @@ import { FIXED_HEADER_BYTE_LENGTH, MAX_ARRAY_BYTE_LENGTH, MAX_MESSAGE_BYTE_LENGT
 import { faultIn, Reader, UnmarshalFault } from '../codec/reader.js';
 import { unmarshalFrom, unmarshalVariant } from '../codec/unmarshal.js';
 import {
+  CONTAINER_INSTANCE_FIELD_CODE,
   HEADER_FIELDS,
   type HeaderField,
   type Message,
@@ -63,12 +64,17 @@ export function readFixedHeader(bytes: Uint8Array): FixedHeader {
 
 type MutableMessage = { -readonly [Key in keyof Message]: Message[Key] };
 
+/** Reads the signature of the variant that holds the value of a field, which must be of the type that the field has. */
+function expectFieldType(reader: Reader, type: string, name: string): void {
+  const start = reader.position;
+  if (reader.signature() !== type) {
+    reader.fail('header-field-type', `the header field ${name} is not of type ${type}`, start);
+  }
+}
+
 /** Reads the value of a known field, which stands in a variant of the type that the field has. */
 function readField(reader: Reader, field: HeaderField): string | number {
-  const start = reader.position;
-  if (reader.signature() !== field.type) {
-    reader.fail('header-field-type', `the header field ${field.name} is not of type ${field.type}`, start);
-  }
+  expectFieldType(reader, field.type, field.name);
   if (field.type === 'u') {
     const serial = reader.uint32();
     if (serial === 0) reader.fail('bad-serial', 'the reply serial is 0', reader.position - 4);
@@ -78,6 +84,15 @@ function readField(reader: Reader, field: HeaderField): string | number {
   const value = field.type === 'g' ? reader.signature() : reader.string();
   if (!field.isValid(value)) reader.fail('bad-name', `not a valid ${field.name}`, valueStart);
   return value;
+}
+
+/** A count of 0 is harmless. Any other promises descriptors that no transport of Node's can have delivered. */
+function readUnixFds(reader: Reader): void {
+  const start = reader.position;
+  expectFieldType(reader, 'u', 'unix fds');
+  if (reader.uint32() !== 0) {
+    reader.fail('unix-fds', 'file descriptors are announced that did not come', start);
+  }
 }
 
 /** The array of header fields and the structs in it lie around the variant that holds a value. */
@@ -90,16 +105,14 @@ function readFields(reader: Reader, fieldsEnd: number, message: MutableMessage):
     const start = reader.position;
     const code = reader.byte();
     if (code === 0) reader.fail('header-field-invalid', 'header field 0 is not valid', start);
-    const field = FIELDS_BY_CODE[code];
-    if (field === undefined && code !== UNIX_FDS_FIELD_CODE) {
+    if (code > CONTAINER_INSTANCE_FIELD_CODE) {
       // Fields of later versions are ignored, but must be well formed, since what follows hangs on their length.
       unmarshalVariant(reader, FIELD_VALUE_DEPTH);
       continue;
     }
     if (((seen >> code) & 1) === 1) reader.fail('header-field-twice', 'a header field comes twice', start);
     seen |= 1 << code;
-    if (field === undefined) readUnixFds(reader);
-    else Object.assign(message, { [field.name]: readField(reader, field) });
+    readKnownField(reader, code, message);
   }
   if (reader.position !== fieldsEnd) {
     reader.fail('array-length-mismatch', 'the header fields end inside a field', fieldsEnd);
@@ -107,13 +120,16 @@ function readFields(reader: Reader, fieldsEnd: number, message: MutableMessage):
   reader.align(8);
 }
 
-/** A count of 0 is harmless. Any other promises descriptors that no transport of Node's can have delivered. */
-function readUnixFds(reader: Reader): void {
-  const start = reader.position;
-  if (reader.signature() !== 'u')
-    reader.fail('header-field-type', 'the number of descriptors is not a uint32', start);
-  if (reader.uint32() !== 0)
-    reader.fail('unix-fds', 'file descriptors are announced that did not come', start);
+function readKnownField(reader: Reader, code: number, message: MutableMessage): void {
+  const field = FIELDS_BY_CODE[code];
+  if (field !== undefined) {
+    Object.assign(message, { [field.name]: readField(reader, field) });
+  } else if (code === UNIX_FDS_FIELD_CODE) {
+    readUnixFds(reader);
+  } else {
+    expectFieldType(reader, 'o', 'container instance');
+    reader.objectPath();
+  }
 }
 
 /**

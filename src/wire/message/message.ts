@@ -83,6 +83,9 @@ export const HEADER_FIELDS: readonly HeaderField[] = [
 /** Code of the header field that counts the file descriptors sent with a message. */
 export const UNIX_FDS_FIELD_CODE = 9;
 
+/** Code of the header field that names the container a message comes from, the last that is known. It is checked and ignored. */
+export const CONTAINER_INSTANCE_FIELD_CODE = 10;
+
 const REQUIRED: readonly (readonly HeaderFieldName[])[] = [
   [],
   ['path', 'member'],

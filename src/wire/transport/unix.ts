@@ -73,7 +73,8 @@ function socketPath(address: Address): string {
     );
   }
   const name = path ?? `\0${abstract}`;
-  if (path?.includes('\0') === true || name === '' || Buffer.byteLength(name) > MAX_SOCKET_PATH_BYTE_LENGTH) {
+  const tooLong = Buffer.byteLength(name) > MAX_SOCKET_PATH_BYTE_LENGTH;
+  if (path?.includes('\0') === true || path === '' || abstract === '' || tooLong) {
     throw new InvalidTextError('invalid-address', 'not a path that a socket can have', 0);
   }
   return name;

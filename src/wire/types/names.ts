@@ -42,25 +42,20 @@ export function isObjectPath(text: string): boolean {
   return previous !== SLASH;
 }
 
-/**
- * Whether `text` from `start` on is two or more elements with dots between them.
- * `dash` allows `-` in an element, `leadingDigit` a digit at its start.
- */
-function isDotted(text: string, start: number, dash: boolean, leadingDigit: boolean): boolean {
+/** Whether `text` is two or more elements with dots between them, each `[A-Za-z_][A-Za-z0-9_]*`; `dash` allows `-` too. */
+function isDotted(text: string, dash: boolean): boolean {
   const length = text.length;
   if (length > MAX_NAME_BYTE_LENGTH) return false;
   let elements = 0;
   let atStart = true;
-  for (let at = start; at < length; at++) {
+  for (let at = 0; at < length; at++) {
     const unit = text.charCodeAt(at);
     if (unit === DOT) {
       if (atStart) return false;
       atStart = true;
       continue;
     }
-    if (!(isWordStart(unit) || (dash && unit === DASH) || (isDigit(unit) && (leadingDigit || !atStart)))) {
-      return false;
-    }
+    if (!(isWordStart(unit) || (dash && unit === DASH) || (isDigit(unit) && !atStart))) return false;
     if (atStart) elements++;
     atStart = false;
   }
@@ -69,12 +64,12 @@ function isDotted(text: string, start: number, dash: boolean, leadingDigit: bool
 
 /** Whether `text` is an interface name. */
 export function isInterfaceName(text: string): boolean {
-  return isDotted(text, 0, false, false);
+  return isDotted(text, false);
 }
 
 /** Whether `text` is an error name: the same form as an interface name. */
 export function isErrorName(text: string): boolean {
-  return isDotted(text, 0, false, false);
+  return isDotted(text, false);
 }
 
 /** Whether `text` is a member name: one element. */
@@ -87,14 +82,26 @@ export function isMemberName(text: string): boolean {
   return true;
 }
 
-/** Whether `text` is a unique name, such as `:1.42`. */
+/**
+ * Whether `text` is a unique name, such as `:1.42`. As in the reference implementation, and unlike in the
+ * specification, it needs no dot: nothing hangs on the form of a unique name, which is only ever compared, and what the
+ * bus itself lets through must not end our connection.
+ */
 export function isUniqueName(text: string): boolean {
-  return text.charCodeAt(0) === COLON && isDotted(text, 1, true, true);
+  const length = text.length;
+  if (length > MAX_NAME_BYTE_LENGTH || text.charCodeAt(0) !== COLON) return false;
+  let afterDot = false;
+  for (let at = 1; at < length; at++) {
+    const unit = text.charCodeAt(at);
+    if (unit === DOT ? afterDot : !(isWord(unit) || unit === DASH)) return false;
+    afterDot = unit === DOT;
+  }
+  return !afterDot;
 }
 
 /** Whether `text` is a well-known name, such as `org.freedesktop.secrets`. */
 export function isWellKnownName(text: string): boolean {
-  return isDotted(text, 0, true, false);
+  return isDotted(text, true);
 }
 
 /** Whether `text` is a bus name: unique or well-known. */
