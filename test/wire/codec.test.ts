@@ -14,7 +14,7 @@ function thrown(run: () => unknown): unknown {
 }
 
 function nested(depth: number): Variant {
-  let variant = new Variant('y', 7);
+  let variant = new Variant<unknown>('y', 7);
   for (let count = 1; count < depth; count++) variant = new Variant('v', variant);
   return variant;
 }

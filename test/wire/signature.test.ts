@@ -48,7 +48,8 @@ describe('parseSignature', () => {
   });
 
   it('refuses what is not a string', () => {
-    for (const value of [undefined, null, 5, ['y']]) expect(isSignature(value as string)).toBe(false);
+    for (const value of [undefined, null, 5, ['y']] as unknown[])
+      expect(isSignature(value as string)).toBe(false);
   });
 
   it('takes 32 nested arrays and 32 nested structs, and not 33', () => {

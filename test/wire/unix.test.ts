@@ -119,7 +119,7 @@ describe('openBus on a Unix socket', () => {
     ['refuses', (socket: Socket) => socket.on('data', () => socket.write('REJECTED EXTERNAL\r\n'))],
   ])('rejects in time at a server that %s', async (_what, behave) => {
     const path = join(directory, 'bus');
-    await listen(path, behave as (socket: Socket) => void);
+    await listen(path, behave);
     await expect(openBus(`unix:path=${path}`, { connectTimeoutMs: 200 })).rejects.toMatchObject({
       code: expect.stringMatching(/^(deadline|closed|rejected|protocol)$/),
     });

@@ -20,11 +20,11 @@ const BUS_PATH = '/org/freedesktop/DBus';
 /** How a bus is reached and how long its calls wait. */
 export interface BusOptions {
   /** Time to connect, authenticate and say Hello, in milliseconds, over all addresses; default 10,000. */
-  connectTimeoutMs?: number;
+  connectTimeoutMs?: number | undefined;
   /** Time a call waits that names none of its own, in milliseconds; default 25,000. */
-  callTimeoutMs?: number;
+  callTimeoutMs?: number | undefined;
   /** Stops the connecting; has no effect afterwards. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 /** One method call. */
@@ -32,18 +32,18 @@ export interface CallOptions extends WaitOptions {
   /** Unique or well-known name of the one to call. */
   destination: string;
   path: string;
-  interface?: string;
+  interface?: string | undefined;
   member: string;
   /** Signature of the arguments; default `''`, none. */
-  signature?: string;
+  signature?: string | undefined;
   /** The arguments, one a single complete type of `signature`. */
-  body?: readonly unknown[];
+  body?: readonly unknown[] | undefined;
   /** Signature that the reply must have; when absent, any will do. */
-  replySignature?: string;
+  replySignature?: string | undefined;
   /** Do not start the destination when it is not running. */
-  noAutoStart?: boolean;
+  noAutoStart?: boolean | undefined;
   /** The destination may ask a person, and the caller is prepared to wait that long. */
-  allowInteractiveAuthorization?: boolean;
+  allowInteractiveAuthorization?: boolean | undefined;
 }
 
 /** A bus to which Hello has been said. */
@@ -226,7 +226,7 @@ export async function openBus(address: string | Transport, options: BusOptions =
 /** Options of the buses that are found by the environment. */
 export interface DiscoveryOptions extends BusOptions {
   /** Environment variables to look in; default `process.env`. */
-  env?: Environment;
+  env?: Environment | undefined;
 }
 
 /** Connects to the session bus of this user. @throws {ConnectError} `no-bus`, else as {@link openBus} */

@@ -9,9 +9,9 @@ export type Endian = 'little' | 'big';
 /** Where in a message, and in which byte order, values stand. */
 export interface CodecOptions {
   /** Default `'little'`. */
-  endian?: Endian;
+  endian?: Endian | undefined;
   /** Bytes of the message before the first value: a non-negative integer, default 0. Only alignment depends on it. */
-  offset?: number;
+  offset?: number | undefined;
 }
 
 /** How far past a multiple of 8 `options.offset` lies. @throws {DBusError} `invalid-offset` */

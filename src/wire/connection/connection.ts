@@ -19,9 +19,9 @@ import { PendingCalls } from './pending-calls.js';
 /** How one call waits. */
 export interface WaitOptions {
   /** Time to wait for the reply, in milliseconds; default 25,000. */
-  timeoutMs?: number;
+  timeoutMs?: number | undefined;
   /** Stops the wait. The call itself cannot be called back. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 /** What a connection needs to begin. */
@@ -29,7 +29,7 @@ export interface ConnectionOptions {
   /** Mechanisms of authentication, in the order to try them. */
   mechanisms: readonly SaslMechanism[];
   /** Time a call waits that names none of its own, in milliseconds; default 25,000. */
-  callTimeoutMs?: number;
+  callTimeoutMs?: number | undefined;
   /** Takes signals and method calls that arrive. It runs outside the parser; what it throws is dropped. */
   onMessage?: (message: Message) => void;
 }
