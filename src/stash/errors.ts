@@ -1,0 +1,230 @@
+/**
+ * The errors of the stash area. Each has a stable `code`; none holds a value, a password or a derived key.
+ * Names of keys do occur, in `key` and `missing` and shortened in messages: they are what the caller asked for.
+ * Must not import `node:` or anything but `text.ts`.
+ */
+
+import { escapeJsonString } from './text.js';
+
+/** Codes of a plain {@link StashError}: the handle was closed, or the caller's signal was aborted. */
+export type StashStateErrorCode = 'closed' | 'aborted';
+
+/**
+ * - `key-not-found`: there is no such key; `missing` is the shortest prefix that does not exist.
+ * - `no-value`: the key exists but only has children.
+ * - `empty-key`: `[]` can be neither read nor written.
+ * - `bad-key`: the key is not an array of strings.
+ * - `key-too-deep`: the key has more levels than may be written.
+ */
+export type StashKeyErrorCode = 'key-not-found' | 'no-value' | 'empty-key' | 'bad-key' | 'key-too-deep';
+
+/**
+ * - `bad-value`: the caller's value is not a `Uint8Array`.
+ * - `damaged-value`: the stored value is not hexadecimal; the rest of the stash is unharmed.
+ * - `bad-password`: the password is neither well-formed text nor bytes.
+ * - `password-failed`: the caller's password function threw; `cause` is what it threw.
+ * - `bad-option`: an option or an operation of a batch cannot be used.
+ * - `store-too-large`: the change would make the file larger than may be read again.
+ */
+export type StashValueErrorCode =
+  | 'bad-value'
+  | 'damaged-value'
+  | 'bad-password'
+  | 'password-failed'
+  | 'bad-option'
+  | 'store-too-large';
+
+/**
+ * - `wrong-password-or-damaged`: the contents do not authenticate. The sstash format cannot tell which.
+ * - `unsupported-hash`: the file names a hash function that PBKDF2 cannot use here.
+ * - `too-many-iterations`: the file asks for more work than the limit allows.
+ * - `derivation-failed`: the key derivation itself failed; `cause` says why.
+ */
+export type StashCryptoErrorCode =
+  | 'wrong-password-or-damaged'
+  | 'unsupported-hash'
+  | 'too-many-iterations'
+  | 'derivation-failed';
+
+/**
+ * - `bad-json`: not JSON, or bytes that cannot be text, or something before or after it.
+ * - `bad-members`: a member is missing, unknown, or of the wrong type.
+ * - `bad-iterations`: the number of iterations is not a positive integer.
+ * - `bad-hex`: the salt or the encrypted part is not hexadecimal.
+ * - `truncated-blob`: the encrypted part is too short to be one.
+ * - `bad-structure`: the contents are JSON but not a tree of nodes.
+ * - `too-deep`, `too-large`: beyond what this program reads.
+ */
+export type StashFormatErrorCode =
+  | 'bad-json'
+  | 'bad-members'
+  | 'bad-iterations'
+  | 'bad-hex'
+  | 'truncated-blob'
+  | 'bad-structure'
+  | 'too-deep'
+  | 'too-large';
+
+/**
+ * - `not-found`: the file, or the folder it should be in, does not exist.
+ * - `not-a-file`: the path leads to a folder, a FIFO, a device or a dangling symbolic link.
+ * - `permission-denied`: the system does not allow it.
+ * - `not-durable`: the change is in the file, but the system could not say that it would survive a crash.
+ * - `contended`: the file was replaced by others each time it was tried.
+ * - `io-failed`: anything else; see `systemCode`.
+ */
+export type StashIOErrorCode =
+  | 'not-found'
+  | 'not-a-file'
+  | 'permission-denied'
+  | 'not-durable'
+  | 'contended'
+  | 'io-failed';
+
+/** Every code an error of the stash area can have. */
+export type StashErrorCode =
+  | StashStateErrorCode
+  | StashKeyErrorCode
+  | StashValueErrorCode
+  | StashCryptoErrorCode
+  | StashFormatErrorCode
+  | StashIOErrorCode;
+
+/** Renders a key for a message: ASCII, at most about 200 characters. */
+function renderKey(key: readonly string[]): string {
+  const text = `[${key.map((name) => `"${escapeJsonString(name)}"`).join(', ')}]`;
+  return text.length <= 200 ? text : `${text.slice(0, 200)}... (${key.length} levels)`;
+}
+
+/** What a stash failed to do; `code` says which way, and never changes between versions. */
+export class StashError extends Error {
+  readonly code: StashErrorCode;
+  /** Place of the operation at fault in the array given to `batch`. */
+  declare operationIndex?: number;
+
+  constructor(code: StashErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+
+  override get name(): string {
+    return 'StashError';
+  }
+}
+
+/** A key was asked for that is not there, or that cannot be one. */
+export class StashKeyError extends StashError {
+  declare readonly code: StashKeyErrorCode;
+  /** The key of the operation. */
+  declare readonly key?: readonly string[];
+  /** With `key-not-found`: the shortest prefix of `key` that does not exist. */
+  declare readonly missing?: readonly string[];
+
+  constructor(
+    code: StashKeyErrorCode,
+    message: string,
+    fields: { key?: readonly string[]; missing?: readonly string[] } = {},
+  ) {
+    const at = fields.missing ?? fields.key;
+    super(code, at === undefined ? message : `${message}: ${renderKey(at)}`);
+    if (fields.key !== undefined) this.key = fields.key;
+    if (fields.missing !== undefined) this.missing = fields.missing;
+  }
+
+  override get name(): string {
+    return 'StashKeyError';
+  }
+}
+
+/** A value, password or option cannot be used, or a stored value is damaged. */
+export class StashValueError extends StashError {
+  declare readonly code: StashValueErrorCode;
+  /** The key of the value, where one is concerned. */
+  declare readonly key?: readonly string[];
+
+  constructor(
+    code: StashValueErrorCode,
+    message: string,
+    fields: ErrorOptions & { key?: readonly string[] } = {},
+  ) {
+    const { key, ...options } = fields;
+    super(code, key === undefined ? message : `${message}: ${renderKey(key)}`, options);
+    if (key !== undefined) this.key = key;
+  }
+
+  override get name(): string {
+    return 'StashValueError';
+  }
+}
+
+/** The contents could not be decrypted, or not with what the file asks for. */
+export class StashCryptoError extends StashError {
+  declare readonly code: StashCryptoErrorCode;
+  /** With `too-many-iterations`: the limit that the file exceeds. */
+  declare readonly maximum?: number;
+
+  constructor(code: StashCryptoErrorCode, message: string, fields: ErrorOptions & { maximum?: number } = {}) {
+    const { maximum, ...options } = fields;
+    super(code, message, options);
+    if (maximum !== undefined) this.maximum = maximum;
+  }
+
+  override get name(): string {
+    return 'StashCryptoError';
+  }
+}
+
+/** Which bytes a {@link StashFormatError} counts in: those of the file, or those of the decrypted contents. */
+export type StashPart = 'file' | 'contents';
+
+/** The file is not of its format. It is damaged or something else, and never taken for an empty stash. */
+export class StashFormatError extends StashError {
+  declare readonly code: StashFormatErrorCode;
+  readonly part: StashPart;
+  /** Byte offset in `part` at which the fault was seen. */
+  readonly offset: number;
+
+  constructor(code: StashFormatErrorCode, message: string, part: StashPart, offset: number) {
+    super(code, `${message} (at byte ${offset} of the ${part === 'file' ? 'file' : 'decrypted contents'})`);
+    this.part = part;
+    this.offset = offset;
+  }
+
+  override get name(): string {
+    return 'StashFormatError';
+  }
+}
+
+/** The system failed a file operation; `cause` is its error. */
+export class StashIOError extends StashError {
+  declare readonly code: StashIOErrorCode;
+  /** The path of the stash. */
+  readonly path: string;
+  /** What was being done: `open`, `read`, `write`, `rename`, … */
+  readonly operation: string;
+  /** The system's name for the error, such as `ENOSPC`. */
+  declare readonly systemCode?: string;
+
+  constructor(
+    code: StashIOErrorCode,
+    message: string,
+    fields: ErrorOptions & { path: string; operation: string; systemCode?: string },
+  ) {
+    const { path, operation, systemCode, ...options } = fields;
+    super(code, message, options);
+    this.path = path;
+    this.operation = operation;
+    if (systemCode !== undefined) this.systemCode = systemCode;
+  }
+
+  override get name(): string {
+    return 'StashIOError';
+  }
+}
+
+/** Returns the error of an operation whose signal was aborted; `cause` is the signal's reason. */
+export function abortedError(signal: AbortSignal): StashError {
+  return new StashError('aborted', 'the operation was aborted; nothing was changed', {
+    cause: signal.reason,
+  });
+}

@@ -1,0 +1,93 @@
+/**
+ * Several changes of a sstash tree: checked and copied when they are asked for, applied together later.
+ * Must not import `node:` or anything outside `src/stash`.
+ */
+
+import { hexFromBytes, isBytes, wipe } from '../bytes.js';
+import { StashError, StashValueError } from '../errors.js';
+import { parseKey, type StashKey } from '../key.js';
+import { type Leftovers, removeNode, type TreeNode, writeValue } from './tree.js';
+
+/** One step of a batch. */
+export type StashOperation =
+  | { readonly type: 'write'; readonly key: StashKey; readonly value: Uint8Array }
+  | { readonly type: 'remove'; readonly key: StashKey };
+
+/** A step that no longer depends on the caller's objects; `text` is absent to remove. */
+export interface CheckedOperation {
+  readonly key: StashKey;
+  readonly text: Uint8Array | undefined;
+}
+
+/**
+ * Returns the text of a value, a copy that the caller should wipe if it does not enter a tree.
+ * @throws {StashValueError} `bad-value`.
+ */
+export function parseValue(key: StashKey, value: unknown): Uint8Array {
+  if (isBytes(value)) return hexFromBytes(value);
+  throw new StashValueError('bad-value', 'a value must be a Uint8Array', { key });
+}
+
+/** Runs one step of a batch so that its error tells which step it was. */
+function atIndex<Result>(index: number, step: () => Result): Result {
+  try {
+    return step();
+  } catch (error) {
+    if (error instanceof StashError) error.operationIndex = index;
+    throw error;
+  }
+}
+
+/**
+ * Returns the operations with keys and values copied.
+ * @throws {StashValueError} `bad-option` or `bad-value`.
+ * @throws {StashKeyError} `bad-key`.
+ */
+export function parseOperations(operations: readonly StashOperation[]): CheckedOperation[] {
+  if (!Array.isArray(operations))
+    throw new StashValueError('bad-option', 'a batch must be an array of operations');
+  const checked: CheckedOperation[] = [];
+  try {
+    for (let index = 0; index < operations.length; index++) {
+      checked.push(atIndex(index, () => parseOperation(operations[index])));
+    }
+  } catch (error) {
+    wipe(textsOf(checked));
+    throw error;
+  }
+  return checked;
+}
+
+function parseOperation(operation: StashOperation | undefined): CheckedOperation {
+  if (operation?.type === 'remove') return { key: parseKey(operation.key), text: undefined };
+  if (operation?.type !== 'write') {
+    throw new StashValueError('bad-option', 'the type of an operation must be "write" or "remove"');
+  }
+  const key = parseKey(operation.key);
+  return { key, text: parseValue(key, operation.value) };
+}
+
+/** Returns the texts that the operations would write. */
+export function textsOf(operations: readonly CheckedOperation[]): Uint8Array[] {
+  return operations.flatMap(({ text }) => (text === undefined ? [] : [text]));
+}
+
+/**
+ * Applies the operations to a tree, which is of no more use if one of them fails.
+ * @returns For each operation the value removed, a copy, or `undefined`.
+ * @throws {StashKeyError} `empty-key`, `key-not-found` or `key-too-deep`.
+ * @throws {StashValueError} `damaged-value`.
+ */
+export function applyOperations(
+  top: TreeNode,
+  operations: readonly CheckedOperation[],
+  leftovers: Leftovers,
+): (Uint8Array | undefined)[] {
+  return operations.map(({ key, text }, index) =>
+    atIndex(index, () => {
+      if (text === undefined) return removeNode(top, key, leftovers);
+      writeValue(top, key, text, leftovers);
+      return undefined;
+    }),
+  );
+}
