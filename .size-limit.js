@@ -1,0 +1,30 @@
+/**
+ * A budget for each entry: bundled with all it imports but Node's own modules, minified and gzipped.
+ */
+
+/** @param {import('esbuild').BuildOptions} options */
+const withoutNode = (options) => ({ ...options, format: 'esm', platform: 'neutral', external: ['node:*'] });
+
+/**
+ * @param {string} name
+ * @param {string} folder
+ * @param {string} limit
+ */
+const entry = (name, folder, limit) => ({
+  name,
+  path: `dist/${folder}/index.js`,
+  modifyEsbuildConfig: withoutNode,
+  gzip: true,
+  limit,
+});
+
+export default [
+  {
+    ...entry('unmarshal of secretbus/wire', 'wire', '4 kB'),
+    import: '{ unmarshal }',
+  },
+  entry('secretbus/wire', 'wire', '16 kB'),
+  entry('secretbus/secret', 'secret', '30 kB'),
+  entry('secretbus/stash', 'stash', '30 kB'),
+  entry('secretbus', 'keyring', '60 kB'),
+];
