@@ -1,0 +1,65 @@
+/**
+ * Telling apart the items that a search finds: a search gives every item that has the attributes among
+ * others, and the three verbs `lookup`, `set` and `clear` must not take one item for another.
+ *
+ * Secret Service specification 0.2, "Lookup Attributes".
+ */
+
+import { includesAttributes, isSameItem } from './attributes.js';
+import { concurrently } from './concurrently.js';
+import type { ServiceContext } from './context.js';
+import { readItemAttributes } from './item-calls.js';
+import { hasCode } from './map-error.js';
+import type { Operation } from './operation.js';
+
+/**
+ * How an item stands to the attributes that were searched for:
+ *
+ * - `same`: it is the item made with them.
+ * - `more`: it has them and others.
+ * - `other`: it does not have them, whatever the service says.
+ * - `unreadable`: it is locked, and its attributes with it.
+ * - `gone`: it was deleted meanwhile.
+ */
+export type Likeness = 'same' | 'more' | 'other' | 'unreadable' | 'gone';
+
+/** An item that was found. */
+export interface Candidate {
+  readonly path: string;
+  readonly likeness: Likeness;
+}
+
+/**
+ * Compares the items at `paths` with the attributes that were searched for.
+ * @returns In the order of `paths`.
+ * @throws as `Caller.call`.
+ */
+export async function compareItems(
+  context: ServiceContext,
+  operation: Operation,
+  paths: readonly string[],
+  wanted: ReadonlyMap<string, string>,
+): Promise<Candidate[]> {
+  return await concurrently(paths, async (path) => {
+    try {
+      const attributes = await readItemAttributes(context, operation, path);
+      return { path, likeness: likenessOf(attributes, wanted) };
+    } catch (error) {
+      if (hasCode(error, 'locked')) return { path, likeness: 'unreadable' };
+      if (hasCode(error, 'not-found')) return { path, likeness: 'gone' };
+      throw error;
+    }
+  });
+}
+
+function likenessOf(attributes: ReadonlyMap<string, string>, wanted: ReadonlyMap<string, string>): Likeness {
+  if (!includesAttributes(attributes, wanted)) return 'other';
+  return isSameItem(attributes, wanted) ? 'same' : 'more';
+}
+
+/** The paths of the candidates that are one of `likenesses`. */
+export function pathsOf(candidates: readonly Candidate[], ...likenesses: Likeness[]): string[] {
+  return candidates
+    .filter((candidate) => likenesses.includes(candidate.likeness))
+    .map((candidate) => candidate.path);
+}

@@ -1,0 +1,164 @@
+/**
+ * The way to a service: the bus, the owner of the name, the session.
+ *
+ * D-Bus specification, "Message Bus Starting Services"; Secret Service specification 0.2, "D-Bus API".
+ */
+
+import { type Bus, ClosedError, type Environment, openBus, sessionBus } from '../wire/index.js';
+import { Caller } from './caller.js';
+import { SecretServiceError } from './errors.js';
+import { hasCode, mapError } from './map-error.js';
+import { BUS_NAME, BUS_PATH, SERVICE_NAME } from './names.js';
+import { assertTimeoutMs, DEFAULT_TIMEOUT_MS, Operation } from './operation.js';
+import { badReply, parseString } from './replies.js';
+import { openSession, type Session, type SessionPolicy } from './session.js';
+
+/** How to reach a bus. */
+export interface BusOptions {
+  /** A bus of the caller's, which stays open. */
+  readonly bus?: Bus | undefined;
+  /** The address of a bus to open; without it and `bus`, the session bus is opened. */
+  readonly address?: string | undefined;
+  /** The environment to find the session bus by; `process.env` if not given. */
+  readonly env?: Environment | undefined;
+  /** Milliseconds to open the bus in; the wire's default (10 s) if not given. */
+  readonly connectTimeoutMs?: number | undefined;
+  /** Milliseconds for each operation, this one included, that names none itself; 25 s if not given. */
+  readonly timeoutMs?: number | undefined;
+  /** Cancels this operation, and no later one. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** How to reach a service. */
+export interface ConnectOptions extends BusOptions {
+  /** Which sessions are allowed; `encrypted` if not given. */
+  readonly session?: SessionPolicy | undefined;
+  /** Milliseconds for the bus to start a service that is not running; 30 s if not given. */
+  readonly activationTimeoutMs?: number | undefined;
+}
+
+/** A bus, and whether it is ours to close. */
+export interface OpenedBus {
+  readonly bus: Bus;
+  readonly isOurs: boolean;
+}
+
+/** An open session with a running service. */
+export interface OpenedService extends OpenedBus {
+  readonly caller: Caller;
+  readonly session: Session;
+  readonly timeoutMs: number;
+}
+
+/** Starting a service can take the unlocking of a wallet's file and a slow disk. */
+const DEFAULT_ACTIVATION_TIMEOUT_MS = 30_000;
+
+const POLICIES: ReadonlySet<unknown> = new Set<SessionPolicy>(['encrypted', 'prefer-encrypted', 'plain']);
+
+/**
+ * Opens a session with the service, starting the service if need be.
+ * @throws {SecretServiceError} `not-available`, `session`, `bad-reply`, `bad-argument`, …;
+ * {DeadlineError}, {CancelledError}. A bus that was opened for it is closed then.
+ */
+export async function openService(options: ConnectOptions): Promise<OpenedService> {
+  const policy = options.session ?? 'encrypted';
+  if (!POLICIES.has(policy)) throw new SecretServiceError('bad-argument', 'unknown session policy');
+  const timeoutMs = assertTimeoutMs(options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
+  const activationTimeoutMs = assertTimeoutMs(options.activationTimeoutMs ?? DEFAULT_ACTIVATION_TIMEOUT_MS);
+  const { signal } = options;
+  const { bus, isOurs } = await openBusFor(options);
+  try {
+    const owner =
+      (await readOwner(bus, new Operation({ signal, timeoutMs }))) ??
+      (await startService(bus, new Operation({ signal, timeoutMs: activationTimeoutMs })));
+    const caller = new Caller(bus, owner);
+    const session = await openSession(caller, policy, new Operation({ signal, timeoutMs }));
+    return { bus, isOurs, caller, session, timeoutMs };
+  } catch (error) {
+    if (isOurs) await bus.close();
+    throw error;
+  }
+}
+
+/**
+ * Gives the bus that the options name.
+ * @throws {SecretServiceError} `not-available`, `bad-argument`; {DeadlineError}, {CancelledError}.
+ */
+export async function openBusFor(options: BusOptions): Promise<OpenedBus> {
+  const { bus, address, env, signal } = options;
+  if (bus !== undefined) return { bus, isOurs: false };
+  const wireOptions = {
+    ...(options.connectTimeoutMs !== undefined && {
+      connectTimeoutMs: assertTimeoutMs(options.connectTimeoutMs),
+    }),
+    ...(signal !== undefined && { signal }),
+  };
+  try {
+    const opened =
+      address === undefined
+        ? await sessionBus({ ...wireOptions, ...(env !== undefined && { env }) })
+        : await openBus(address, wireOptions);
+    return { bus: opened, isOurs: true };
+  } catch (error) {
+    // A bus that hangs up before we are on it is no bus to use.
+    if (error instanceof ClosedError) {
+      throw new SecretServiceError('not-available', 'the bus closed the connection', { cause: error });
+    }
+    throw mapError(error, 'opening the bus');
+  }
+}
+
+/** The unique name of the owner, or undefined if the service is not running. */
+async function readOwner(bus: Bus, operation: Operation): Promise<string | undefined> {
+  try {
+    const [owner] = await callBus(bus, operation, 'GetNameOwner', 's', [SERVICE_NAME], 's');
+    const name = parseString(owner, 'GetNameOwner');
+    if (!name.startsWith(':')) throw badReply('GetNameOwner gave no unique name');
+    return name;
+  } catch (error) {
+    if (hasCode(error, 'not-available')) return undefined;
+    throw error;
+  }
+}
+
+async function startService(bus: Bus, operation: Operation): Promise<string> {
+  await callBus(bus, operation, 'StartServiceByName', 'su', [SERVICE_NAME, 0], 'u');
+  const owner = await readOwner(bus, operation);
+  if (owner === undefined) throw new SecretServiceError('not-available', 'the Secret Service ended at once');
+  return owner;
+}
+
+async function callBus(
+  bus: Bus,
+  operation: Operation,
+  member: string,
+  signature: string,
+  body: readonly unknown[],
+  replySignature: string,
+): Promise<unknown[]> {
+  try {
+    return await bus.call({
+      destination: BUS_NAME,
+      path: BUS_PATH,
+      interface: BUS_NAME,
+      member,
+      signature,
+      body,
+      replySignature,
+      ...operation.callOptions(),
+    });
+  } catch (error) {
+    throw operation.failure(error, member);
+  }
+}
+
+/**
+ * Tells whether a Secret Service is running, or can be started by the bus. Starts none.
+ * @throws as {@link openService}.
+ */
+export async function serviceExists(bus: Bus, operation: Operation): Promise<boolean> {
+  const [hasOwner] = await callBus(bus, operation, 'NameHasOwner', 's', [SERVICE_NAME], 'b');
+  if (hasOwner === true) return true;
+  const [names] = await callBus(bus, operation, 'ListActivatableNames', '', [], 'as');
+  return Array.isArray(names) && names.includes(SERVICE_NAME);
+}

@@ -1,0 +1,64 @@
+/**
+ * The error of the Secret Service area, with its stable codes.
+ *
+ * Secret Service specification 0.2, "Errors". Imports nothing, so that the cryptography can use it.
+ * How replies and faults of the wire become these errors is in `map-error.ts`.
+ */
+
+/**
+ * What went wrong:
+ *
+ * - `not-available`: no bus, no service on it, or the service has gone.
+ * - `not-found`: the collection or item does not exist, or no longer.
+ * - `no-default-collection`: no collection has the alias `default`.
+ * - `locked`: the collection or item has to be unlocked first.
+ * - `prompt-required`: the service wants to ask the user; `promptPath` is the prompt, already dismissed.
+ * - `session`: no session as asked for could be opened, or the service no longer knows ours.
+ * - `bad-secret`: a secret came that does not decrypt, or belongs to another session.
+ * - `bad-reply`: the service answered with something the specification does not allow.
+ * - `not-text`: the secret's value is not valid UTF-8, so that it has no text.
+ * - `not-supported`, `access-denied`: the service refuses the operation itself.
+ * - `failed`: the service reports any other error; `cause` is the ErrorReply.
+ * - `bad-argument`: the caller's value cannot be used.
+ * - `closed`: `close()` was called, or the connection has ended (`cause` says why).
+ * - `disposed`: the secret was wiped.
+ */
+export type SecretServiceErrorCode =
+  | 'access-denied'
+  | 'bad-argument'
+  | 'bad-reply'
+  | 'bad-secret'
+  | 'closed'
+  | 'disposed'
+  | 'failed'
+  | 'locked'
+  | 'no-default-collection'
+  | 'not-available'
+  | 'not-found'
+  | 'not-supported'
+  | 'not-text'
+  | 'prompt-required'
+  | 'session';
+
+/** What a {@link SecretServiceError} may carry beside its code and message. */
+export interface SecretServiceErrorOptions extends ErrorOptions {
+  /** The prompt the service wanted to show. */
+  readonly promptPath?: string;
+}
+
+/** An operation of the Secret Service failed; `code` says how, `cause` what came from below. */
+export class SecretServiceError extends Error {
+  readonly code: SecretServiceErrorCode;
+  /** The object path of the prompt; with the code `prompt-required` only. */
+  declare readonly promptPath?: string;
+
+  constructor(code: SecretServiceErrorCode, message: string, options: SecretServiceErrorOptions = {}) {
+    super(message, 'cause' in options ? { cause: options.cause } : undefined);
+    this.code = code;
+    if (options.promptPath !== undefined) this.promptPath = options.promptPath;
+  }
+
+  override get name(): string {
+    return 'SecretServiceError';
+  }
+}

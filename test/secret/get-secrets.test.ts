@@ -1,0 +1,135 @@
+import { describe, expect, test } from 'vitest';
+import type { ConnectOptions, Item, Secret, SecretService } from '../../src/secret/index.js';
+import { LOGIN, MockService } from './support/mock-service.js';
+import { failed, returned } from './support/scripted-bus.js';
+
+const error = (code: string): unknown => expect.objectContaining({ name: 'SecretServiceError', code });
+const paths = (objects: readonly { path: string }[]): string[] => objects.map((object) => object.path);
+
+async function connected(options: ConnectOptions = {}): Promise<{
+  service: MockService;
+  client: SecretService;
+}> {
+  const service = new MockService();
+  const client = await service.connect({ session: 'plain', ...options });
+  return { service, client };
+}
+
+/** Every secret that the client decodes from now on. */
+function decodedSecrets(client: SecretService): Secret[] {
+  const decoded: Secret[] = [];
+  const { session } = client;
+  const { decode } = session as unknown as { decode: (value: unknown) => Secret };
+  Object.assign(session, {
+    decode(value: unknown) {
+      const secret = decode.call(session, value);
+      decoded.push(secret);
+      return secret;
+    },
+  });
+  return decoded;
+}
+
+describe('reading many secrets', () => {
+  test('takes one call for many items, and keeps their order', async () => {
+    const { service, client } = await connected({ session: 'encrypted' });
+    for (let index = 0; index < 600; index++) service.add({ a: 'b' }, `secret ${index}`);
+    const { unlocked } = await client.search({ a: 'b' });
+    unlocked.reverse();
+    const before = service.calls.length;
+    const secrets = await client.getSecrets(unlocked);
+    expect(service.members.slice(before)).toEqual(['GetSecrets', 'GetSecrets', 'GetSecrets']);
+    expect([...secrets.keys()]).toEqual(unlocked);
+    expect([...secrets.values()].map((secret) => secret.text())).toEqual(
+      Array.from({ length: 600 }, (_, index) => `secret ${599 - index}`),
+    );
+    await client.close();
+  });
+
+  test('of no items calls nothing', async () => {
+    const { service, client } = await connected();
+    const before = service.calls.length;
+    expect((await client.getSecrets([])).size).toBe(0);
+    expect(service.calls.length).toBe(before);
+    await client.close();
+  });
+
+  test.each([
+    [
+      'leaves items out',
+      (all: Map<string, unknown>) => returned('a{o(oayays)}', new Map([...all].slice(0, 1))),
+    ],
+    ['gives nothing', () => returned('a{o(oayays)}', new Map())],
+    ['fails whole, locked', () => failed('org.freedesktop.Secret.Error.IsLocked')],
+    ['fails whole, not found', () => failed('org.freedesktop.DBus.Error.UnknownObject')],
+    ['fails whole', () => failed('org.freedesktop.DBus.Error.Failed')],
+  ])('goes one by one where the batch %s', async (_name, answer) => {
+    const { service, client } = await connected();
+    const locked = service.add({ a: 'b' }, 'locked');
+    const gone = service.add({ a: 'b' }, 'gone');
+    for (let index = 0; index < 100; index++) service.add({ a: 'b' }, `secret ${index}`);
+    const { unlocked } = await client.search({ a: 'b' });
+    service.item(locked).isLocked = true;
+    service.items.delete(gone);
+    service.override('GetSecrets', (_call, proper) => {
+      const { body } = proper() as { body: [Map<string, unknown>] };
+      return answer(body[0]);
+    });
+    const secrets = await client.getSecrets(unlocked);
+    expect(paths([...secrets.keys()])).toEqual([...service.items.keys()].slice(1));
+    expect([...secrets.values()].map((secret) => secret.text())).toEqual(
+      Array.from({ length: 100 }, (_, index) => `secret ${index}`),
+    );
+    await client.close();
+  });
+
+  test('does not go one by one where that cannot help, and drops what was not asked for', async () => {
+    const { service, client } = await connected();
+    service.add({ a: 'b' }, '1');
+    service.add({ a: 'b' }, '2');
+    const { unlocked } = await client.search({ a: 'b' });
+    for (const name of [
+      'org.freedesktop.Secret.Error.NoSession',
+      'org.freedesktop.DBus.Error.ServiceUnknown',
+    ]) {
+      service.override('GetSecrets', failed(name));
+      await expect(client.getSecrets(unlocked)).rejects.toThrow(name);
+    }
+    expect(service.members).not.toContain('GetSecret');
+    service.override('GetSecrets', (_call, proper) => {
+      const { body } = proper() as { body: [Map<string, unknown>] };
+      return returned('a{o(oayays)}', new Map([...body[0], [`${LOGIN}/99`, body[0].get(`${LOGIN}/1`)]]));
+    });
+    const decoded = decodedSecrets(client);
+    expect((await client.getSecrets(unlocked)).size).toBe(2);
+    expect(decoded).toHaveLength(2);
+    await client.close();
+  });
+
+  test('gives each Item object of one path a secret of its own', async () => {
+    const { service, client } = await connected();
+    service.add({ a: 'b' }, 'x');
+    const [one] = (await client.search({ a: 'b' })).unlocked as [Item];
+    const [two] = (await client.search({ a: 'b' })).unlocked as [Item];
+    const secrets = await client.getSecrets([one, two, one]);
+    expect(secrets.size).toBe(2);
+    secrets.get(one)?.[Symbol.dispose]();
+    expect(secrets.get(two)?.text()).toBe('x');
+    await client.close();
+  });
+
+  test('wipes what it has read when it fails', async () => {
+    const { service, client } = await connected();
+    for (let index = 0; index < 300; index++) service.add({ a: 'b' }, `secret ${index}`);
+    const { unlocked } = await client.search({ a: 'b' });
+    const decoded = decodedSecrets(client);
+    let batches = 0;
+    service.override('GetSecrets', (_call, proper) =>
+      ++batches === 1 ? proper() : failed('org.freedesktop.Secret.Error.NoSession'),
+    );
+    await expect(client.getSecrets(unlocked)).rejects.toEqual(error('session'));
+    expect(decoded).toHaveLength(256);
+    for (const secret of decoded) expect(() => secret.value).toThrow(error('disposed'));
+    await client.close();
+  });
+});
