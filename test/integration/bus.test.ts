@@ -9,6 +9,11 @@ const BUS = {
   interface: 'org.freedesktop.DBus',
 };
 
+/** What keeps the process alive. */
+function resources(): string[] {
+  return process.getActiveResourcesInfo().toSorted();
+}
+
 describeWith('dbus-daemon', runs('dbus-daemon', ['--version']))('a real message bus', () => {
   let daemon: PrivateBus;
   let bus: Bus;
@@ -79,6 +84,16 @@ describeWith('dbus-daemon', runs('dbus-daemon', ['--version']))('a real message 
     const bytes = new Uint8Array(2 ** 25);
     const call = { destination: bus.uniqueName, path: '/', member: 'Put', signature: 'ay', body: [bytes] };
     await expect(bus.call(call)).rejects.toMatchObject({ name: 'org.freedesktop.DBus.Error.UnknownObject' });
+  });
+
+  it('is left without a trace: nothing keeps the process alive', async () => {
+    const before = resources();
+    const brief = await openBus(daemon.address);
+    await brief.call({ ...BUS, member: 'GetId' });
+    const waiting = expect(brief.call({ ...BUS, member: 'GetId' })).rejects.toMatchObject({ code: 'closed' });
+    await brief.close();
+    await waiting;
+    expect(resources()).toEqual(before);
   });
 
   it('going away rejects what waits, and nothing else happens', async () => {

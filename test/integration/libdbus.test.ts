@@ -1,8 +1,9 @@
 import { spawnSync } from 'node:child_process';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { decodeMessage, encodeMessage, ProtocolError } from '../../src/wire/index.js';
+import { decodeMessage, encodeMessage, ProtocolError, Variant } from '../../src/wire/index.js';
 import { message } from '../support/arbitraries.js';
+import { deepBody, ENDINGS, LEVELS } from '../support/deep-body.js';
 import { describeWith, runs } from '../support/external.js';
 import { propertyRuns } from '../support/property-runs.js';
 import { vectors } from '../support/wire-vectors.js';
@@ -93,7 +94,33 @@ const mutated: fc.Arbitrary<Buffer> = fc
     return Buffer.from(changed);
   });
 
+/** A message whose body nests about as deep as is allowed, a little less or a little more. */
+const deep: fc.Arbitrary<Buffer> = fc
+  .tuple(fc.array(fc.constantFrom(...LEVELS), { minLength: 18, maxLength: 66 }), fc.constantFrom(...ENDINGS))
+  .map(([levels, end]) => asMessage(deepBody(levels, end)));
+
+/** `body`, of signature `v`, in a message. */
+function asMessage(body: Uint8Array): Buffer {
+  const bare = { type: 4, flags: 0, serial: 1, path: '/', interface: 'a.b', member: 'C', signature: 'v' };
+  const shortest = encodeMessage({ ...bare, body: [new Variant('y', 0)] });
+  // The body of the shortest is a signature of three bytes and one more.
+  const bytes = Buffer.concat([shortest.subarray(0, -4), body]);
+  bytes.writeUInt32LE(body.length, 4);
+  return bytes;
+}
+
 describeWith('python3 with libdbus', present)('libdbus', () => {
+  it('judges nesting as we do', () => {
+    const messages = fc.sample(deep, propertyRuns());
+    const verdicts = judge(messages);
+    const different = messages.filter((bytes, index) => accepts(bytes) !== verdicts[index]);
+    expect(different.map((bytes) => bytes.toString('hex')).slice(0, 5)).toEqual([]);
+    const accepted = verdicts.filter(Boolean).length;
+    console.info(`libdbus judged ${messages.length} deep messages, ${accepted} of them valid; so did we`);
+    expect(accepted).toBeGreaterThan(messages.length / 10);
+    expect(accepted).toBeLessThan(messages.length * 0.9);
+  });
+
   it('judges mutated and generated messages as we do', () => {
     const messages = fc.sample(mutated, propertyRuns() * 10).filter(isOneFrame);
     const verdicts = judge(messages);

@@ -9,6 +9,7 @@ const parse = (text: string): unknown =>
 describe('parseAddress', () => {
   it('takes lists, escapes and parameters of every transport', () => {
     expect(parse('unix:path=/run/user/1000/bus')).toEqual([['unix', { path: '/run/user/1000/bus' }]]);
+    expect(parse('unix:path=/a,')).toEqual([['unix', { path: '/a' }]]);
     expect(parse('unix:abstract=%2ftmp%2Fa%20b,guid=0123;tcp:host=%3a%3a1,port=1;')).toEqual([
       ['unix', { abstract: '/tmp/a b', guid: '0123' }],
       ['tcp', { host: '::1', port: '1' }],
@@ -23,7 +24,7 @@ describe('parseAddress', () => {
     [';', 0],
     ['unix:path', 5],
     ['unix:=x', 5],
-    ['unix:path=/a,', 12],
+    ['unix:path=', 5],
     ['unix:path=/a,path=/b', 13],
     ['unix:path=a b', 11],
     ['unix:path=%2', 10],

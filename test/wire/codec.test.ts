@@ -80,11 +80,27 @@ describe('marshal', () => {
     for (const text of [
       'a'.repeat(70_000),
       '\u00e9'.repeat(70_000),
+      '\u20ac'.repeat(70_000),
       '\u{1f511}'.repeat(70_000),
       `${'a'.repeat(600)}\u20ac`,
     ]) {
       expect(unmarshal('s', marshal('s', [text]))).toEqual([text]);
     }
+  });
+
+  it('writes text that only just fits', () => {
+    const text = '\u00e9'.repeat(60_000_000);
+    expect(marshal('s', [text])).toHaveLength(4 + 120_000_000 + 1);
+    expect(thrown(() => marshal('s', [`${text}${'\u20ac'.repeat(5_000_000)}`]))).toMatchObject({
+      code: 'message-too-long',
+    });
+  });
+
+  it('does not show keys that are no keys', () => {
+    for (const key of [Uint8Array.of(1, 2), Object.create(null), Symbol('k')]) {
+      expect(thrown(() => marshal('a{ss}', [new Map([[key, 'x']])]))).toMatchObject({ path: 'body[0]["?"]' });
+    }
+    expect(thrown(() => marshal('a{us}', [new Map([[5, 5]])]))).toMatchObject({ path: 'body[0]["5"]' });
   });
 
   it('keeps a key `__proto__`, from a Map and from an object', () => {
@@ -142,6 +158,8 @@ describe('unmarshal', () => {
     ['s', '03000000 eda080 00', 'bad-utf8', 4],
     ['s', '04000000 f4908080 00', 'bad-utf8', 4],
     ['s', '01000000 c3 00', 'bad-utf8', 4],
+    ['s', '01000000 80 00', 'bad-utf8', 4],
+    ['s', '09000000 616161616161616180 00', 'bad-utf8', 4],
     ['s', 'ffffffff 00', 'truncated', 4],
     ['o', '02000000 2f2f 00', 'bad-object-path', 0],
     ['o', '00000000 00', 'bad-object-path', 0],

@@ -1,12 +1,51 @@
 import { getEventListeners } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { createMemoryPair, encodeMessage, type Message, openBus } from '../../src/wire/index.js';
+import {
+  createMemoryPair,
+  encodeMessage,
+  type Message,
+  MessageParser,
+  openBus,
+  type Transport,
+  type TransportHandlers,
+} from '../../src/wire/index.js';
 import { type Answer, GUID, openScriptedBus, ScriptedPeer } from '../support/scripted-peer.js';
 
 const call = { destination: ':1.9', path: '/', interface: 'a.b', member: 'Get' };
 const silent = (): Answer => undefined;
 const echo = (message: Message): Answer => ({ signature: message.signature, body: [...message.body] });
+
+const echoGet = (message: Message): Answer => (message.member === 'Get' ? echo(message) : undefined);
+
+/** A transport whose other side is a bus, and which delivers its answers before `write` returns. */
+function answersAtOnce(): Transport {
+  let handlers: TransportHandlers | undefined;
+  const parser = new MessageParser();
+  const reply = {
+    type: 2,
+    flags: 1,
+    serial: 1,
+    sender: 'org.freedesktop.DBus',
+    signature: 's',
+    body: [':1.1'],
+  };
+  return {
+    queuedByteLength: 0,
+    start: (given) => (handlers = given),
+    write: (bytes) => {
+      const text = Buffer.from(bytes).toString('latin1');
+      if (text.includes('AUTH')) handlers?.receive(Buffer.from(`OK ${GUID}\r\n`), []);
+      if (text.includes('AUTH') || text.includes('BEGIN')) return;
+      for (const { serial, destination = '' } of parser.push(bytes)) {
+        const sender = destination === 'a.b' ? ':1.5' : destination;
+        handlers?.receive(encodeMessage({ ...reply, sender, replySerial: serial }), []);
+      }
+    },
+    close: () => handlers?.ended(),
+    destroy: () => handlers?.ended(),
+  };
+}
 
 describe('calls', () => {
   it('get their reply', async () => {
@@ -55,6 +94,18 @@ describe('calls', () => {
     await bus.close();
   });
 
+  it('reject with an error that has no text, or text made to harm a log', async () => {
+    const { bus } = await openScriptedBus(() => ({
+      errorName: 'a.b.Refused',
+      text: `a\n\u001b[2J${'b'.repeat(1000)}`,
+    }));
+    await expect(bus.call(call)).rejects.toMatchObject({ message: `a [2J${'b'.repeat(506)}` });
+    await bus.close();
+    const { bus: other } = await openScriptedBus(() => ({ errorName: 'a.b.Refused', text: '' }));
+    await expect(other.call(call)).rejects.toMatchObject({ message: 'a.b.Refused' });
+    await other.close();
+  });
+
   it('reject a reply of another signature, and go on', async () => {
     const { bus } = await openScriptedBus(echo);
     await expect(bus.call({ ...call, replySignature: 'u' })).rejects.toMatchObject({
@@ -101,6 +152,15 @@ describe('calls', () => {
     await expect(bus.call({ ...call, timeoutMs: Number.NaN })).rejects.toMatchObject({
       code: 'invalid-timeout',
     });
+    await bus.close();
+  });
+
+  it('may wait longer than a timer can', async () => {
+    const { bus } = await openScriptedBus(async (message) => {
+      await delay(20);
+      return echo(message);
+    });
+    // Taken as it is, the platform's timer would fire at once.
     expect(await bus.call({ ...call, timeoutMs: Number.POSITIVE_INFINITY })).toEqual([]);
     await bus.close();
   });
@@ -117,6 +177,30 @@ describe('calls', () => {
     await expect(bus.call({ ...call, member: 'a.b' })).rejects.toMatchObject({ path: 'member' });
     await bus.call(call);
     expect(peer.calls.map((message) => message.serial)).toEqual([2]);
+    await bus.close();
+  });
+});
+
+describe('one signal for many calls', () => {
+  it('has one listener, cancels them all, and has none afterwards', async () => {
+    const { bus } = await openScriptedBus(silent);
+    const controller = new AbortController();
+    const calls = Array.from({ length: 50 }, () => bus.call({ ...call, signal: controller.signal }));
+    expect(getEventListeners(controller.signal, 'abort')).toHaveLength(1);
+    controller.abort('enough');
+    for (const one of calls) await expect(one).rejects.toMatchObject({ code: 'cancelled', cause: 'enough' });
+    expect(getEventListeners(controller.signal, 'abort')).toHaveLength(0);
+    await bus.close();
+  });
+
+  it('serves again after the first calls have ended', async () => {
+    const { bus } = await openScriptedBus(echo);
+    const controller = new AbortController();
+    const options = { ...call, signal: controller.signal };
+    await Promise.all([bus.call(options), bus.call(options)]);
+    expect(getEventListeners(controller.signal, 'abort')).toHaveLength(0);
+    await bus.call(options);
+    expect(getEventListeners(controller.signal, 'abort')).toHaveLength(0);
     await bus.close();
   });
 });
@@ -231,7 +315,70 @@ describe('the end of a connection', () => {
   });
 });
 
+function timers(): number {
+  return process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
+}
+
+describe('nothing is left', () => {
+  it('of timers, once calls and connection have ended', async () => {
+    const before = timers();
+    const { bus } = await openScriptedBus(echoGet);
+    await bus.call(call);
+    const pending = expect(bus.call({ ...call, member: 'Wait' })).rejects.toMatchObject({ code: 'closed' });
+    expect(timers()).toBe(before + 1);
+    await bus.close();
+    await pending;
+    expect(timers()).toBe(before);
+  });
+});
+
 describe('openBus', () => {
+  it('refuses what is neither an address nor a transport', async () => {
+    for (const value of [undefined, null, 5, {}, new URL('unix:path=/a')] as unknown[]) {
+      await expect(openBus(value as string)).rejects.toMatchObject({ code: 'invalid-address' });
+    }
+  });
+
+  it('destroys a transport that it was given and does not use', async () => {
+    for (const options of [
+      { connectTimeoutMs: -1 },
+      { callTimeoutMs: -1 },
+      { signal: AbortSignal.abort() },
+    ]) {
+      const [ours, theirs] = createMemoryPair();
+      const ended = new Promise<void>((resolve) =>
+        theirs.start({ receive: () => {}, ended: () => resolve() }),
+      );
+      await expect(openBus(ours, options)).rejects.toMatchObject({ name: expect.stringMatching(/Error$/) });
+      await ended;
+    }
+  });
+
+  it('gives Hello the time to connect, and not that of a call', async () => {
+    const { bus } = await openScriptedBus(echoGet, { callTimeoutMs: 0 });
+    await expect(bus.call({ ...call, member: 'Wait' })).rejects.toMatchObject({
+      code: 'deadline',
+      deadline: 'call',
+    });
+    expect(await bus.call({ ...call, timeoutMs: 1000 })).toEqual([]);
+    await bus.close();
+  });
+
+  it('takes a transport that answers within the call that writes', async () => {
+    const bus = await openBus(answersAtOnce(), { connectTimeoutMs: 1000 });
+    expect(await bus.call({ ...call, destination: 'a.b' })).toEqual([':1.1']);
+    await bus.close();
+  });
+
+  it('does not wait for a transport that will not end', async () => {
+    const transport = answersAtOnce();
+    const bus = await openBus(transport);
+    transport.close = () => {};
+    transport.destroy = () => {};
+    await bus.close();
+    expect(await bus.closed).toBeUndefined();
+  });
+
   it('does not wait for ever for a peer that says nothing, or for one that will not say Hello', async () => {
     const [mute] = createMemoryPair();
     await expect(openBus(mute, { connectTimeoutMs: 20 })).rejects.toMatchObject({

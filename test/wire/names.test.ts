@@ -48,3 +48,10 @@ describe.each([
   it.each(valid)('takes %s', (text) => expect(isValid(text)).toBe(true));
   it.each(invalid)('refuses %j', (text) => expect(isValid(text)).toBe(false));
 });
+
+it('what is not text is no name', () => {
+  for (const isValid of [isObjectPath, isInterfaceName, isMemberName, isBusName]) {
+    for (const value of [undefined, null, 5, ['a.b']] as unknown[])
+      expect(isValid(value as string)).toBe(false);
+  }
+});

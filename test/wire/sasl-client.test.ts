@@ -64,8 +64,12 @@ describe('SaslClient', () => {
   });
 
   it('cancels what it cannot answer, and answers a command it does not know with ERROR', () => {
-    expect(runAllWays(EXTERNAL, `DATA 00\r\nOK ${GUID}\r\n`).sent).toContain('CANCEL\r\n');
-    expect(runAllWays(EXTERNAL, `ERROR "what"\r\nREJECTED\r\n`.slice(0, 14)).sent).toContain('CANCEL\r\n');
+    const both: SaslMechanism[] = [...EXTERNAL, { name: 'ANONYMOUS', trace: 'us' }];
+    for (const odd of ['DATA 00', 'ERROR "what"']) {
+      expect(runAllWays(both, `${odd}\r\nREJECTED ANONYMOUS\r\nOK ${GUID}\r\n`).sent).toBe(
+        '\0AUTH EXTERNAL 31303030\r\nCANCEL\r\nAUTH ANONYMOUS 7573\r\nBEGIN\r\n',
+      );
+    }
     expect(runAllWays(EXTERNAL, `AGREE_UNIX_FD\r\nOK ${GUID}\r\n`).sent).toContain('ERROR\r\n');
   });
 
@@ -77,10 +81,36 @@ describe('SaslClient', () => {
     ['a NUL', `OK\0 ${GUID}\r\n`, 'protocol'],
     ['a byte that is not ASCII', `\xff\r\n`, 'protocol'],
     ['an endless line', 'A'.repeat(16_385), 'protocol'],
-    ['endless lines', 'DATA\r\n'.repeat(65), 'protocol'],
+    ['endless lines', 'NOISE\r\n'.repeat(65), 'protocol'],
+    ['OK where only REJECTED may follow', `DATA 00\r\nOK ${GUID}\r\n`, 'protocol'],
   ])('refuses %s', (_what, server, code) => {
     expect(() => run(EXTERNAL, [server])).toThrow(expect.objectContaining({ name: 'AuthError', code }));
     expect(() => run(EXTERNAL, server)).toThrow(expect.objectContaining({ name: 'AuthError', code }));
+  });
+
+  it('takes nothing before it starts, nor after it has ended', () => {
+    const ok = Buffer.from(`OK ${GUID}\r\n`);
+    const early = new SaslClient({ mechanisms: EXTERNAL });
+    expect(() => early.receive(ok)).toThrow(expect.objectContaining({ code: 'protocol' }));
+    const done = new SaslClient({ mechanisms: EXTERNAL });
+    done.start();
+    done.receive(ok);
+    expect(() => done.receive(ok)).toThrow(expect.objectContaining({ code: 'protocol' }));
+    const failed = new SaslClient({ mechanisms: EXTERNAL });
+    failed.start();
+    expect(() => failed.receive(Buffer.from('REJECTED\r\n'))).toThrow(
+      expect.objectContaining({ code: 'rejected' }),
+    );
+    expect(() => failed.receive(ok)).toThrow(expect.objectContaining({ code: 'protocol' }));
+  });
+
+  it('copies the bytes after the last line, also out of a Buffer', () => {
+    const client = new SaslClient({ mechanisms: EXTERNAL });
+    client.start();
+    const chunk = Buffer.from(`OK ${GUID}\r\nabc`);
+    const { done } = client.receive(chunk);
+    chunk.fill(0);
+    expect(done?.rest).toEqual(Uint8Array.from(Buffer.from('abc')));
   });
 
   it('refuses to begin without a mechanism', () => {

@@ -125,6 +125,28 @@ describe('openBus on a Unix socket', () => {
     });
   });
 
+  it('sends what is queued before it closes', async () => {
+    const path = join(directory, 'bus');
+    let received = 0;
+    const ended = new Promise<void>((resolve) => {
+      void listen(path, (socket) => {
+        greet(socket, true);
+        socket.on('data', (chunk) => (received += chunk.length));
+        socket.on('close', () => resolve());
+        // Reads nothing while the client calls and closes.
+        setTimeout(() => socket.resume(), 100);
+      });
+    });
+    const bus = await openBus(`unix:path=${path}`);
+    const body = [new Uint8Array(2 ** 22)];
+    const call = { destination: 'a.b', path: '/', member: 'Put', signature: 'ay', body };
+    const unanswered = bus.call(call).catch((error: { code: string }) => error.code);
+    await bus.close();
+    expect(await unanswered).toBe('closed');
+    await ended;
+    expect(received).toBeGreaterThan(2 ** 22);
+  });
+
   it('closes in time though the peer has stopped reading, and reports a full queue', async () => {
     const path = join(directory, 'bus');
     await listen(path, (socket) => greet(socket, true));

@@ -68,20 +68,25 @@ export class ProtocolError extends DBusError {
 
 /**
  * A D-Bus ERROR message came as the reply. `name` is its error name, `body` its arguments; the message is the first
- * argument when that is text, as it is by convention.
+ * argument when that is text, as it is by convention, else the name.
  */
 export class ErrorReply extends DBusError {
   readonly #name: string;
-  readonly body: readonly unknown[];
+  readonly #body: readonly unknown[];
 
   constructor(name: string, body: readonly unknown[]) {
-    super('error-reply', typeof body[0] === 'string' ? body[0].slice(0, MAX_QUOTED_LENGTH) : '');
+    const [text] = body;
+    super('error-reply', typeof text === 'string' && text !== '' ? quote(text) : name);
     this.#name = name;
-    this.body = body;
+    this.#body = body;
   }
 
   override get name(): string {
     return this.#name;
+  }
+
+  get body(): readonly unknown[] {
+    return this.#body;
   }
 }
 
@@ -165,3 +170,8 @@ export class OverloadError extends DBusError {
 
 /** Text from a peer is quoted to this length at most, so that it cannot flood a log. */
 const MAX_QUOTED_LENGTH = 512;
+
+/** Text from a peer as a log can take it: of bounded length, without line breaks or escape sequences. */
+function quote(text: string): string {
+  return text.slice(0, MAX_QUOTED_LENGTH).replaceAll(/[\p{Cc}\u2028\u2029]+/gu, ' ');
+}

@@ -26,6 +26,16 @@ export const MAX_STRUCT_DEPTH = 32;
  */
 export const MAX_CONTAINER_DEPTH = 64;
 
+/**
+ * Arrays, dicts, structs, variants and byte arrays that one received message may hold: a limit of ours. An empty array is 4
+ * bytes on the wire and fifty times as many in memory, so that without it a valid message of the largest size would use up
+ * the heap.
+ */
+export const MAX_CONTAINERS = 0x10_0000;
+
+/** How many containers the first sight of a variant's signature counts as: compiling it takes about as long. */
+export const SIGNATURE_COST = 64;
+
 /** Length of the fixed part of the header together with the length of the header field array, in bytes. */
 export const FIXED_HEADER_BYTE_LENGTH = 16;
 
@@ -35,8 +45,8 @@ export const MAX_SASL_LINE_BYTE_LENGTH = 16_384;
 /** Most lines a peer may send before the authentication ends: every mechanism needs fewer. */
 export const MAX_SASL_LINES = 64;
 
-/** Longest address list read, in bytes: far above any real one, and what keeps a forged one cheap. */
-export const MAX_ADDRESS_BYTE_LENGTH = 65_536;
+/** Longest address list read, in characters: far above any real one, and what keeps a forged one cheap. */
+export const MAX_ADDRESS_LENGTH = 65_536;
 
 /** Time to connect, authenticate and say Hello when the caller names none, in milliseconds. */
 export const DEFAULT_CONNECT_TIMEOUT_MS = 10_000;

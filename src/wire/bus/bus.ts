@@ -3,18 +3,18 @@
  * Layer 8: imports lower layers only.
  */
 import { ConnectError, DeadlineError, ErrorReply, ReplySignatureError } from '../base/errors.js';
-import { DEFAULT_CONNECT_TIMEOUT_MS } from '../base/limits.js';
+import { DEFAULT_CALL_TIMEOUT_MS, DEFAULT_CONNECT_TIMEOUT_MS } from '../base/limits.js';
 import { Connection, type WaitOptions } from '../connection/connection.js';
-import { checkTimeout, withDeadline } from '../connection/deadline.js';
+import { checkTimeout, throwIfAborted, withDeadline } from '../connection/deadline.js';
 import { type Address, parseAddress } from '../handshake/address.js';
 import type { SaslMechanism } from '../handshake/sasl-client.js';
 import { type Message, MessageFlag, MessageType } from '../message/message.js';
 import type { Transport } from '../transport/transport.js';
 import { connectUnix } from '../transport/unix.js';
-import { isUniqueName } from '../types/names.js';
+import { whenAborted } from '../transport/when-aborted.js';
+import { BUS_NAME, isUniqueName } from '../types/names.js';
 import { type Environment, sessionBusAddress, systemBusAddress } from './discovery.js';
 
-const BUS_NAME = 'org.freedesktop.DBus';
 const BUS_PATH = '/org/freedesktop/DBus';
 
 /** How a bus is reached and how long its calls wait. */
@@ -73,6 +73,7 @@ export class Bus {
    * @throws {CancelledError} `cancelled`
    * @throws {ClosedError} `closed`
    * @throws {OverloadError} `too-many-calls` or `queue-full`
+   * @throws {DBusError} `invalid-timeout`
    */
   call(options: CallOptions): Promise<unknown[]> {
     return callMethod(this.#connection, options);
@@ -145,9 +146,7 @@ async function greet(
   options: BusOptions,
   signal: AbortSignal,
 ): Promise<Bus> {
-  const onAbort = (): void => transport.destroy();
-  if (signal.aborted) onAbort();
-  signal.addEventListener('abort', onAbort);
+  const stopListening = whenAborted(signal, () => transport.destroy());
   try {
     const connection = await Connection.open(transport, { ...options, mechanisms: mechanisms() });
     if (guid !== undefined && guid.toLowerCase() !== connection.guid) {
@@ -162,6 +161,8 @@ async function greet(
       interface: BUS_NAME,
       member: 'Hello',
       replySignature: 's',
+      // The deadline of the whole connecting is the one that counts.
+      timeoutMs: Number.POSITIVE_INFINITY,
     });
     if (typeof uniqueName !== 'string' || !isUniqueName(uniqueName)) {
       throw new ConnectError('connect-failed', 'the bus gave us no unique name');
@@ -171,56 +172,77 @@ async function greet(
     transport.destroy();
     throw error;
   } finally {
-    signal.removeEventListener('abort', onAbort);
+    stopListening();
   }
+}
+
+type Connect = (signal: AbortSignal) => Promise<Bus>;
+
+function openOver(transport: Transport, options: BusOptions): Connect {
+  return (signal) => greet(transport, undefined, options, signal);
 }
 
 /** Tries the addresses in order; the first that leads to a bus wins. */
-async function openFirst(
-  addresses: readonly Address[],
-  options: BusOptions,
-  signal: AbortSignal,
-): Promise<Bus> {
-  const failures: unknown[] = [];
-  for (const address of addresses) {
-    try {
-      const transport = await connectTransport(address, signal);
-      return await greet(transport, address.parameters.get('guid'), options, signal);
-    } catch (error) {
-      if (signal.aborted) throw error;
-      failures.push(error);
+function openFirst(addresses: readonly Address[], options: BusOptions): Connect {
+  return async (signal) => {
+    const failures: unknown[] = [];
+    for (const address of addresses) {
+      try {
+        const transport = await connectTransport(address, signal);
+        return await greet(transport, address.parameters.get('guid'), options, signal);
+      } catch (error) {
+        if (signal.aborted) throw error;
+        failures.push(error);
+      }
     }
-  }
-  if (failures.length === 1) throw failures[0];
-  const cause = new AggregateError(failures, 'each address failed');
-  throw new ConnectError('connect-failed', `none of ${failures.length} addresses leads to a bus`, { cause });
+    if (failures.length === 1) throw failures[0];
+    const cause = new AggregateError(failures, 'each address failed');
+    throw new ConnectError('connect-failed', `none of ${failures.length} addresses leads to a bus`, {
+      cause,
+    });
+  };
+}
+
+function isTransport(value: unknown): value is Transport {
+  const methods = ['start', 'write', 'close', 'destroy'] as const;
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    methods.every((name) => typeof Reflect.get(value, name) === 'function')
+  );
 }
 
 /**
- * Connects to the bus at `address` (a list: each is tried in turn) or over a transport that is open already, and says
- * Hello.
+ * Connects to the bus at `address` (a list: each is tried in turn) or over a transport that is open already and belongs to
+ * the bus from now on, and says Hello.
  * @throws {InvalidTextError} `invalid-address`
  * @throws {ConnectError} `connect-failed`, `unsupported-transport` or `wrong-guid`
  * @throws {AuthError} `rejected` or `protocol`
+ * @throws {ClosedError} when the server hangs up or breaks the protocol
+ * @throws {ErrorReply} when the bus refuses us
  * @throws {DeadlineError} `deadline`, with `deadline: 'connect'`
  * @throws {CancelledError} `cancelled`
+ * @throws {DBusError} `invalid-timeout`
  */
 export async function openBus(address: string | Transport, options: BusOptions = {}): Promise<Bus> {
-  const timeoutMs = checkTimeout(options.connectTimeoutMs, DEFAULT_CONNECT_TIMEOUT_MS);
-  const addresses = typeof address === 'string' ? parseAddress(address) : undefined;
-  const { signal } = options;
-  return withDeadline(
-    {
-      timeoutMs,
-      signal,
-      onDeadline: () => new DeadlineError('connect', timeoutMs),
-      discard: (late: Bus) => void late.close(),
-    },
-    (stop) =>
-      addresses === undefined
-        ? greet(address as Transport, undefined, options, stop)
-        : openFirst(addresses, options, stop),
-  );
+  const transport = isTransport(address) ? address : undefined;
+  try {
+    const timeoutMs = checkTimeout(options.connectTimeoutMs, DEFAULT_CONNECT_TIMEOUT_MS);
+    checkTimeout(options.callTimeoutMs, DEFAULT_CALL_TIMEOUT_MS);
+    throwIfAborted(options.signal);
+    const connect =
+      transport === undefined
+        ? openFirst(parseAddress(address as string), options)
+        : openOver(transport, options);
+    return await withDeadline(
+      { timeoutMs, signal: options.signal, onDeadline: () => new DeadlineError('connect', timeoutMs) },
+      connect,
+      (late) => void late.close(),
+    );
+  } catch (error) {
+    transport?.destroy();
+    throw error;
+  }
 }
 
 /** Options of the buses that are found by the environment. */

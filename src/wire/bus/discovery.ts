@@ -4,6 +4,7 @@
  */
 import { statSync } from 'node:fs';
 import { ConnectError } from '../base/errors.js';
+import { escapeAddressValue } from '../handshake/address.js';
 
 /** Environment variables, by name. */
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -18,15 +19,6 @@ function isOwnSocket(path: string): boolean {
   }
 }
 
-/** `path` as the value of an address parameter. */
-function escapeValue(path: string): string {
-  return Array.from(Buffer.from(path), (byte) =>
-    /[-0-9A-Za-z_/.\\*]/.test(String.fromCharCode(byte))
-      ? String.fromCharCode(byte)
-      : `%${byte.toString(16).padStart(2, '0')}`,
-  ).join('');
-}
-
 /**
  * Address of the session bus: `DBUS_SESSION_BUS_ADDRESS`, else the socket `bus` in `XDG_RUNTIME_DIR` when it is there
  * and ours.
@@ -37,7 +29,7 @@ export function sessionBusAddress(env: Environment = process.env): string {
   if (address !== undefined && address !== '') return address;
   const directory = env['XDG_RUNTIME_DIR'];
   if (directory?.startsWith('/') === true && isOwnSocket(`${directory}/bus`)) {
-    return `unix:path=${escapeValue(`${directory}/bus`)}`;
+    return `unix:path=${escapeAddressValue(`${directory}/bus`)}`;
   }
   throw new ConnectError(
     'no-bus',

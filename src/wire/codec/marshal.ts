@@ -2,13 +2,13 @@
  * Values to bytes, by functions compiled once a signature (D-Bus specification, "Marshaling").
  * Layer 2: imports lower layers only.
  */
-import { InvalidTextError, MarshalError } from '../base/errors.js';
+import { DBusError, InvalidTextError, MarshalError } from '../base/errors.js';
 import { MAX_CONTAINER_DEPTH } from '../base/limits.js';
 import { isObjectPath } from '../types/names.js';
 import { isSignature, parseSignature, parseSingleType, remember, type Type } from '../types/signature.js';
-import { type CodecOptions, phaseOf } from './options.js';
+import { type CodecOptions, isLittleEndian, phaseOf } from './options.js';
 import { Variant } from './variant.js';
-import { faultAt, MarshalFault, Writer } from './writer.js';
+import { faultAt, MarshalFault, unreadable, Writer } from './writer.js';
 
 type Marshaller = (writer: Writer, value: unknown) => void;
 
@@ -88,6 +88,11 @@ function marshalSignature(writer: Writer, value: unknown): void {
   writer.signature(value);
 }
 
+function marshalDescriptor(writer: Writer, value: unknown): void {
+  marshalUint32(writer, value);
+  writer.hasDescriptors = true;
+}
+
 const MARSHAL_BASIC: Readonly<Record<string, Marshaller>> = {
   y: marshalByte,
   b: marshalBoolean,
@@ -101,7 +106,7 @@ const MARSHAL_BASIC: Readonly<Record<string, Marshaller>> = {
   s: marshalString,
   o: marshalObjectPath,
   g: marshalSignature,
-  h: marshalUint32,
+  h: marshalDescriptor,
 };
 
 /** Refuses a container whose contents would lie deeper than peers accept. `depth` is its own within the signature. */
@@ -174,6 +179,11 @@ function pairsOf(value: unknown, stringKeys: boolean): Iterable<readonly [unknow
   throw wrongType(stringKeys ? 'a Map or a plain object' : 'a Map');
 }
 
+/** A key as part of a path. One that is of no key type at all might hold anything, and is not shown. */
+function segmentOf(key: unknown): string {
+  return typeof key === 'string' || typeof key === 'number' || typeof key === 'bigint' ? String(key) : '?';
+}
+
 function compileDict(entry: Type, depth: number): Marshaller {
   const [key, value] = entry.children as readonly [Type, Type];
   const stringKeys = key.code === 's' || key.code === 'o' || key.code === 'g';
@@ -190,7 +200,7 @@ function compileDict(entry: Type, depth: number): Marshaller {
         marshalKey(writer, entryKey);
         marshalValue(writer, entryValue);
       } catch (error) {
-        throw faultAt(error, typeof entryKey === 'string' ? entryKey : String(entryKey));
+        throw faultAt(error, segmentOf(entryKey));
       }
     }
     writer.endArray(lengthAt, start);
@@ -267,9 +277,11 @@ export function marshalInto(writer: Writer, signature: string, values: readonly 
 /** Most of a key that an error quotes. */
 const MAX_SEGMENT_LENGTH = 64;
 
-/** Turns a fault into the error the caller sees, with the path from `root` down. */
-export function toMarshalError(fault: MarshalFault, root: string): MarshalError {
-  let path = root;
+/** The error the caller sees for one thrown while the body was marshalled, with the path from `body` down. */
+export function toMarshalError(error: unknown): Error {
+  if (error instanceof DBusError) return error;
+  const fault = error instanceof MarshalFault ? error : unreadable(error);
+  let path = 'body';
   for (const segment of fault.segments.toReversed()) {
     if (typeof segment === 'number') path += `[${segment}]`;
     else if (/^[A-Za-z_][A-Za-z0-9_]*$/.test(segment) && segment.length <= MAX_SEGMENT_LENGTH)
@@ -291,7 +303,7 @@ export function toMarshalError(fault: MarshalFault, root: string): MarshalError 
  * @throws {InvalidTextError} `invalid-signature`
  * @throws {MarshalError} `invalid-value`, `nul-in-string`, `lone-surrogate`, `nesting-too-deep`, `array-too-long`,
  * `message-too-long` or `unreadable-value`
- * @throws {DBusError} `invalid-offset`
+ * @throws {DBusError} `invalid-offset` or `invalid-endian`
  */
 export function marshal(
   signature: string,
@@ -299,11 +311,11 @@ export function marshal(
   options: CodecOptions = {},
 ): Uint8Array<ArrayBuffer> {
   const phase = phaseOf(options);
-  const writer = new Writer(options.endian !== 'big', phase);
+  const writer = new Writer(isLittleEndian(options.endian), phase);
   try {
     marshalInto(writer, signature, values);
   } catch (error) {
-    throw error instanceof MarshalFault ? toMarshalError(error, 'body') : error;
+    throw toMarshalError(error);
   }
   return writer.bytes.slice(phase, writer.position);
 }

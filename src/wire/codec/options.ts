@@ -14,6 +14,13 @@ export interface CodecOptions {
   offset?: number | undefined;
 }
 
+/** Whether `endian` means the little one. @throws {DBusError} `invalid-endian` */
+export function isLittleEndian(endian: Endian | undefined): boolean {
+  if (endian === undefined || endian === 'little') return true;
+  if (endian === 'big') return false;
+  throw new DBusError('invalid-endian', 'endian must be `little` or `big`');
+}
+
 /** How far past a multiple of 8 `options.offset` lies. @throws {DBusError} `invalid-offset` */
 export function phaseOf(options: CodecOptions): number {
   const { offset = 0 } = options;

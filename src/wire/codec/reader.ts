@@ -2,8 +2,8 @@
  * Aligned reads over received bytes; every read checks its bounds and every padding its zeros (D-Bus specification,
  * "Marshaling"). Layer 2: imports lower layers only.
  */
-import { ProtocolError } from '../base/errors.js';
-import { MAX_ARRAY_BYTE_LENGTH } from '../base/limits.js';
+import { DBusError, ProtocolError } from '../base/errors.js';
+import { MAX_ARRAY_BYTE_LENGTH, MAX_CONTAINERS } from '../base/limits.js';
 import { decodeUtf8 } from '../base/utf8.js';
 import { isObjectPath } from '../types/names.js';
 import { isSignature } from '../types/signature.js';
@@ -34,7 +34,18 @@ export function faultIn(error: unknown, type: string): unknown {
   return error;
 }
 
-/** Bytes are in the order of `littleEndian`; the first byte of `bytes` stands `phase` bytes after a multiple of 8. */
+/**
+ * The same bytes as a Uint8Array of no other class. A Buffer is slower to read, and its `slice` gives a view, where a
+ * reader needs a copy.
+ * @throws {DBusError} `invalid-bytes`
+ */
+export function plainBytes(bytes: Uint8Array): Uint8Array {
+  if (!(bytes instanceof Uint8Array)) throw new DBusError('invalid-bytes', 'the bytes must be a Uint8Array');
+  if (bytes.constructor === Uint8Array) return bytes;
+  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
+}
+
+/** Bytes, which must be plain, are in the order of `littleEndian`; the first byte of `bytes` stands `phase` bytes after a multiple of 8. */
 export class Reader {
   readonly bytes: Uint8Array;
   readonly view: DataView;
@@ -45,6 +56,7 @@ export class Reader {
   position: number;
   /** Containers entered outside the signature at hand: those around the innermost variant. */
   nesting = 0;
+  #containers = 0;
 
   constructor(bytes: Uint8Array, littleEndian: boolean, phase = 0, position = 0) {
     this.bytes = bytes;
@@ -58,6 +70,14 @@ export class Reader {
   /** @throws {UnmarshalFault} always */
   fail(code: string, detail: string, offset: number = this.position): never {
     throw new UnmarshalFault(code, detail, offset);
+  }
+
+  /** Counts containers, and refuses when there are more of them than a message may hold. */
+  count(containers: number): void {
+    this.#containers += containers;
+    if (this.#containers > MAX_CONTAINERS) {
+      this.fail('too-many-containers', `more than ${MAX_CONTAINERS} containers`);
+    }
   }
 
   /** Refuses unless `byteLength` bytes are left. */
@@ -133,7 +153,7 @@ export class Reader {
 
   boolean(): boolean {
     const value = this.uint32();
-    if (value > 1) this.fail('bad-boolean', `a boolean is 0 or 1, not ${value}`, this.position - 4);
+    if (value > 1) this.fail('bad-boolean', 'a boolean is neither 0 nor 1', this.position - 4);
     return value === 1;
   }
 
@@ -173,6 +193,7 @@ export class Reader {
 
   /** Reads the length of an array and the padding before its first element; gives where its last element ends. */
   beginArray(alignment: number): number {
+    this.count(1);
     const byteLength = this.uint32();
     if (byteLength > MAX_ARRAY_BYTE_LENGTH) {
       this.fail('array-too-long', `an array has at most ${MAX_ARRAY_BYTE_LENGTH} bytes`, this.position - 4);

@@ -1,13 +1,13 @@
 /**
  * Bytes to values, by functions compiled once a signature; strict, so that whatever is accepted marshals to the same
- * bytes again (D-Bus specification, "Marshaling"). Layer 2: imports lower layers only.
+ * bytes again, but for what JavaScript cannot tell apart: kinds of NaN, and as keys of a Map 0 and −0, or two alike
+ * (D-Bus specification, "Marshaling"). Layer 2: imports lower layers only.
  */
 
-import { InvalidTextError } from '../base/errors.js';
-import { MAX_CONTAINER_DEPTH } from '../base/limits.js';
-import { parseSignature, parseSingleType, remember, type Type } from '../types/signature.js';
-import { type CodecOptions, phaseOf } from './options.js';
-import { faultIn, Reader, UnmarshalFault } from './reader.js';
+import { MAX_CONTAINER_DEPTH, SIGNATURE_COST } from '../base/limits.js';
+import { parseSignature, remember, type Type } from '../types/signature.js';
+import { type CodecOptions, isLittleEndian, phaseOf } from './options.js';
+import { faultIn, plainBytes, Reader, UnmarshalFault } from './reader.js';
 import { Variant } from './variant.js';
 
 type Unmarshaller = (reader: Reader) => unknown;
@@ -41,15 +41,10 @@ function enter(reader: Reader, depth: number): void {
  */
 export function unmarshalVariant(reader: Reader, depth: number): Variant {
   enter(reader, depth);
+  reader.count(1);
   const start = reader.position;
   const signature = reader.signature();
-  let unmarshalValue: Unmarshaller;
-  try {
-    unmarshalValue = compileSingle(signature);
-  } catch (error) {
-    if (!(error instanceof InvalidTextError)) throw error;
-    reader.fail('bad-signature', 'a variant holds exactly one complete type', start);
-  }
+  const unmarshalValue = singles.get(signature) ?? compileSingle(reader, signature, start);
   const outer = reader.nesting;
   reader.nesting = outer + depth + 1;
   try {
@@ -61,11 +56,13 @@ export function unmarshalVariant(reader: Reader, depth: number): Variant {
   }
 }
 
+/** There is nothing in it that one of its holders could change for another. */
+const NO_BYTES = new Uint8Array(0);
+
 function unmarshalBytes(reader: Reader): Uint8Array {
   const end = reader.beginArray(1);
   // A copy: a view would keep the whole chunk it came in alive.
-  const bytes = new Uint8Array(end - reader.position);
-  bytes.set(reader.bytes.subarray(reader.position, end));
+  const bytes = end === reader.position ? NO_BYTES : reader.bytes.slice(reader.position, end);
   reader.position = end;
   return bytes;
 }
@@ -125,6 +122,7 @@ function compileStruct(type: Type, depth: number): Unmarshaller {
   return (reader) => {
     try {
       enter(reader, depth);
+      reader.count(1);
       reader.align(8);
       return unmarshalFields.map((unmarshalField) => unmarshalField(reader));
     } catch (error) {
@@ -151,12 +149,15 @@ const CACHE_LENGTH = 512;
 const singles = new Map<string, Unmarshaller>();
 const bodies = new Map<string, readonly Unmarshaller[]>();
 
-function compileSingle(signature: string): Unmarshaller {
-  let compiled = singles.get(signature);
-  if (compiled === undefined) {
-    compiled = compileType(parseSingleType(signature), 0);
-    remember(singles, signature, compiled, CACHE_LENGTH);
+/** Compiles the signature, valid but perhaps not of one type, of the variant that begins at `start`. */
+function compileSingle(reader: Reader, signature: string, start: number): Unmarshaller {
+  reader.count(SIGNATURE_COST);
+  const [type, ...more] = parseSignature(signature);
+  if (type === undefined || more.length > 0) {
+    reader.fail('bad-signature', 'a variant holds exactly one complete type', start);
   }
+  const compiled = compileType(type, 0);
+  remember(singles, signature, compiled, CACHE_LENGTH);
   return compiled;
 }
 
@@ -183,12 +184,16 @@ export function unmarshalFrom(reader: Reader, signature: string): unknown[] {
  * All bytes must be used up. Byte arrays in the result are copies.
  * @throws {InvalidTextError} `invalid-signature`
  * @throws {ProtocolError} `truncated`, `leftover-bytes`, `nonzero-padding`, `bad-boolean`, `bad-utf8`, `nul-in-string`,
- * `missing-nul`, `bad-object-path`, `bad-signature`, `array-too-long`, `array-length-mismatch` or `nesting-too-deep`
- * @throws {DBusError} `invalid-offset`
+ * `missing-nul`, `bad-object-path`, `bad-signature`, `array-too-long`, `array-length-mismatch`, `nesting-too-deep` or
+ * `too-many-containers`
+ * @throws {DBusError} `invalid-offset`, `invalid-endian` or `invalid-bytes`
  */
 export function unmarshal(signature: string, bytes: Uint8Array, options: CodecOptions = {}): unknown[] {
   try {
-    return unmarshalFrom(new Reader(bytes, options.endian !== 'big', phaseOf(options)), signature);
+    return unmarshalFrom(
+      new Reader(plainBytes(bytes), isLittleEndian(options.endian), phaseOf(options)),
+      signature,
+    );
   } catch (error) {
     throw error instanceof UnmarshalFault ? error.toProtocolError() : error;
   }

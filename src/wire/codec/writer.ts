@@ -3,7 +3,7 @@
  * Layer 2: imports lower layers only.
  */
 import { MAX_ARRAY_BYTE_LENGTH, MAX_MESSAGE_BYTE_LENGTH } from '../base/limits.js';
-import { encodeUtf8Into } from '../base/utf8.js';
+import { encodeUtf8Into, utf8ByteLength } from '../base/utf8.js';
 
 /**
  * A value cannot be marshalled. Containers add the segments of the path as it passes through them, so that a
@@ -19,12 +19,14 @@ export class MarshalFault extends Error {
   }
 }
 
+/** What a getter or a proxy of the caller's threw, as a fault. */
+export function unreadable(cause: unknown): MarshalFault {
+  return new MarshalFault('unreadable-value', 'reading the value threw', { cause });
+}
+
 /** Adds `segment` to the path of a fault; wraps what a getter or a proxy of the caller's threw. */
 export function faultAt(error: unknown, segment: string | number): MarshalFault {
-  const fault =
-    error instanceof MarshalFault
-      ? error
-      : new MarshalFault('unreadable-value', 'reading the value threw', { cause: error });
+  const fault = error instanceof MarshalFault ? error : unreadable(error);
   fault.segments.push(segment);
   return fault;
 }
@@ -40,6 +42,8 @@ export class Writer {
   readonly littleEndian: boolean;
   /** Containers entered outside the signature at hand: those around the innermost variant. */
   nesting = 0;
+  /** Whether an index of a file descriptor was written. */
+  hasDescriptors = false;
 
   /** `position` is where the first byte goes: the alignment of all that follows counts from 0. */
   constructor(littleEndian: boolean, position = 0, capacity = 512) {
@@ -130,13 +134,15 @@ export class Writer {
     if (!text.isWellFormed())
       throw new MarshalFault('lone-surrogate', 'a lone surrogate is not Unicode text');
     // Most text needs one byte a unit, for which there is room already; three a unit is the most it can need.
-    let { read, written } = encodeUtf8Into(text, this.bytes, start);
-    if (read < text.length) {
+    const first = encodeUtf8Into(text, this.bytes, start);
+    let { written } = first;
+    if (first.read < text.length) {
+      const rest = text.slice(first.read);
       this.position = start + written;
-      this.reserve((text.length - read) * 3 + 1);
-      const rest = encodeUtf8Into(text.slice(read), this.bytes, this.position);
-      read += rest.read;
-      written += rest.written;
+      const most = rest.length * 3 + 1;
+      const fits = this.position + most <= MAX_MESSAGE_BYTE_LENGTH;
+      this.reserve(fits ? most : utf8ByteLength(rest) + 1);
+      written += encodeUtf8Into(rest, this.bytes, this.position).written;
     }
     return start + written;
   }

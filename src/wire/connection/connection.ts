@@ -18,7 +18,7 @@ import { PendingCalls } from './pending-calls.js';
 
 /** How one call waits. */
 export interface WaitOptions {
-  /** Time to wait for the reply, in milliseconds; default 25,000. */
+  /** Time to wait for the reply, in milliseconds; default the `callTimeoutMs` of the connection. */
   timeoutMs?: number | undefined;
   /** Stops the wait. The call itself cannot be called back. */
   signal?: AbortSignal | undefined;
@@ -30,8 +30,6 @@ export interface ConnectionOptions {
   mechanisms: readonly SaslMechanism[];
   /** Time a call waits that names none of its own, in milliseconds; default 25,000. */
   callTimeoutMs?: number | undefined;
-  /** Takes signals and method calls that arrive. It runs outside the parser; what it throws is dropped. */
-  onMessage?: (message: Message) => void;
 }
 
 /** An open and authenticated connection. */
@@ -59,11 +57,6 @@ export class Connection {
     return new Connection(link, await link.authenticated);
   }
 
-  /** Calls waiting for their replies. */
-  get pendingCalls(): number {
-    return this.#link.pending.size;
-  }
-
   /**
    * Sends a method call and waits for its reply.
    * @returns the reply, of type METHOD_RETURN or ERROR
@@ -72,16 +65,12 @@ export class Connection {
    * @throws {CancelledError} `cancelled`
    * @throws {ClosedError} `closed`, when the connection ends before the reply; the peer may or may not have acted
    * @throws {OverloadError} `too-many-calls` or `queue-full`; nothing was sent then
+   * @throws {DBusError} `invalid-timeout`
    */
   async call(message: Omit<OutgoingMessage, 'type'>, options: WaitOptions = {}): Promise<Message> {
-    const { pending, defaultTimeoutMs } = this.#link;
-    const timeoutMs = checkTimeout(options.timeoutMs, defaultTimeoutMs);
+    const timeoutMs = checkTimeout(options.timeoutMs, this.#link.callTimeoutMs);
     throwIfAborted(options.signal);
-    if (pending.size >= MAX_PENDING_CALLS) {
-      throw new OverloadError('too-many-calls', `${MAX_PENDING_CALLS} calls are waiting for their replies`);
-    }
-    const serial = this.#link.send({ ...message, type: MessageType.methodCall });
-    return pending.wait(serial, message.destination, timeoutMs, options.signal);
+    return this.#link.call({ ...message, type: MessageType.methodCall }, timeoutMs, options.signal);
   }
 
   /**
@@ -105,13 +94,12 @@ export class Connection {
 
 /** Joins transport, protocol and pending calls; a connection is the public face of it. */
 class Link {
-  readonly pending: PendingCalls = new PendingCalls();
-  readonly defaultTimeoutMs: number;
+  readonly callTimeoutMs: number;
   readonly authenticated: Promise<string>;
   readonly closed: Promise<Error | undefined>;
   readonly #transport: Transport;
   readonly #protocol: ClientProtocol;
-  readonly #onMessage: ((message: Message) => void) | undefined;
+  readonly #pending = new PendingCalls();
   /** Why the connection is ending or has ended; undefined inside means by our own wish. */
   #ending: { readonly cause: Error | undefined } | undefined;
   #settleAuthentication!: { resolve: (guid: string) => void; reject: (error: Error) => void };
@@ -119,10 +107,9 @@ class Link {
   #settleClosed!: (cause: Error | undefined) => void;
 
   constructor(transport: Transport, options: ConnectionOptions) {
-    this.defaultTimeoutMs = checkTimeout(options.callTimeoutMs, DEFAULT_CALL_TIMEOUT_MS);
+    this.callTimeoutMs = checkTimeout(options.callTimeoutMs, DEFAULT_CALL_TIMEOUT_MS);
     this.#transport = transport;
     this.#protocol = new ClientProtocol(options);
-    this.#onMessage = options.onMessage;
     this.authenticated = new Promise((resolve, reject) => {
       this.#settleAuthentication = { resolve, reject };
     });
@@ -137,14 +124,32 @@ class Link {
     transport.write(first);
   }
 
-  send(message: OutgoingMessage): number {
-    if (this.#ending !== undefined) throw new ClosedError(this.#ending.cause);
-    const { serial, bytes } = this.#protocol.send(message, (taken) => this.pending.has(taken));
-    if (this.#transport.queuedByteLength + bytes.length > MAX_QUEUED_BYTE_LENGTH) {
-      throw new OverloadError('queue-full', 'the peer does not take what is already sent');
+  /** Sends a call and waits for its reply. */
+  call(message: OutgoingMessage, timeoutMs: number, signal: AbortSignal | undefined): Promise<Message> {
+    if (this.#pending.size >= MAX_PENDING_CALLS) {
+      throw new OverloadError('too-many-calls', `${MAX_PENDING_CALLS} calls are waiting for their replies`);
     }
+    const { serial, bytes } = this.#encode(message);
+    // Waiting before writing: the reply may come within the call that writes.
+    const reply = this.#pending.wait(serial, message.destination, timeoutMs, signal);
+    this.#transport.write(bytes);
+    return reply;
+  }
+
+  send(message: OutgoingMessage): number {
+    const { serial, bytes } = this.#encode(message);
     this.#transport.write(bytes);
     return serial;
+  }
+
+  /** Encodes a message that may be written now. */
+  #encode(message: OutgoingMessage): { serial: number; bytes: Uint8Array } {
+    if (this.#ending !== undefined) throw new ClosedError(this.#ending.cause);
+    const encoded = this.#protocol.send(message, (taken) => this.#pending.has(taken));
+    if (this.#transport.queuedByteLength + encoded.bytes.length > MAX_QUEUED_BYTE_LENGTH) {
+      throw new OverloadError('queue-full', 'the peer does not take what is already sent');
+    }
+    return encoded;
   }
 
   close(): void {
@@ -152,7 +157,10 @@ class Link {
     this.#fail(undefined);
     this.#transport.close();
     // A peer that has stopped reading must not hold us.
-    this.#closeTimer = setTimeout(() => this.#transport.destroy(), CLOSE_TIMEOUT_MS);
+    this.#closeTimer = setTimeout(() => {
+      this.#transport.destroy();
+      this.#settleClosed(undefined);
+    }, CLOSE_TIMEOUT_MS);
   }
 
   #receive(bytes: Uint8Array): void {
@@ -180,26 +188,10 @@ class Link {
 
   #dispatch(message: Message): void {
     if (message.type === MessageType.methodReturn || message.type === MessageType.error) {
-      this.pending.settle(message);
-    } else if (message.type === MessageType.methodCall || message.type === MessageType.signal) {
-      this.#deliver(message);
-    }
-  }
-
-  /** Hands a message to the owner, outside the loop that parses: whatever happens there, parsing goes on. */
-  #deliver(message: Message): void {
-    const onMessage = this.#onMessage;
-    if (onMessage === undefined) {
+      this.#pending.settle(message);
+    } else if (message.type === MessageType.methodCall) {
       this.#refuse(message);
-      return;
     }
-    queueMicrotask(() => {
-      try {
-        onMessage(message);
-      } catch {
-        // The owner's fault, and nobody here can mend it; the connection must not die of it.
-      }
-    });
   }
 
   /** Nothing is exported here. Saying so keeps a caller from waiting for its own deadline. */
@@ -227,7 +219,7 @@ class Link {
     this.#ending = { cause };
     const authentication = cause instanceof AuthError ? cause : new ClosedError(cause);
     this.#settleAuthentication.reject(authentication);
-    this.pending.rejectAll(() => new ClosedError(cause));
+    this.#pending.rejectAll(() => new ClosedError(cause));
   }
 
   #ended(error: Error | undefined): void {

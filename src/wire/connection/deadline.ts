@@ -3,12 +3,13 @@
  */
 import { CancelledError, DBusError } from '../base/errors.js';
 import { MAX_TIMEOUT_MS } from '../base/limits.js';
+import { whenAborted } from '../transport/when-aborted.js';
 
 /** `timeoutMs` as a timer takes it; undefined means `fallbackMs`. @throws {DBusError} `invalid-timeout` */
 export function checkTimeout(timeoutMs: number | undefined, fallbackMs: number): number {
   const wanted = timeoutMs ?? fallbackMs;
   if (typeof wanted !== 'number' || !(wanted >= 0)) {
-    throw new DBusError('invalid-timeout', 'timeoutMs must be a non-negative number');
+    throw new DBusError('invalid-timeout', 'a timeout must be a non-negative number of milliseconds');
   }
   return Math.min(wanted, MAX_TIMEOUT_MS);
 }
@@ -18,43 +19,51 @@ export function throwIfAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted === true) throw new CancelledError(signal.reason);
 }
 
+/** How long to wait, and what comes of waiting longer. */
+export interface Limits {
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal | undefined;
+  /** Makes the error of the deadline. */
+  readonly onDeadline: () => Error;
+}
+
 /**
- * Runs `work` with a signal that fires when the caller's does or when `timeoutMs` have passed, and settles no later
- * than that, whatever `work` does. What `work` comes to afterwards goes to `discard`.
- * @param onDeadline - makes the error of a deadline that ran out.
+ * Calls `stop` with a `CancelledError` when the signal fires or with the error of the deadline when that comes first. The
+ * function returned ends the watch, and must be called when the wait is over, however it ended.
+ */
+export function watchLimits(limits: Limits, stop: (error: Error) => void): () => void {
+  const { timeoutMs, signal, onDeadline } = limits;
+  const timer = setTimeout(() => stop(onDeadline()), timeoutMs);
+  const stopListening = whenAborted(signal, () => stop(new CancelledError(signal?.reason)));
+  return () => {
+    clearTimeout(timer);
+    stopListening();
+  };
+}
+
+/**
+ * Runs `work` with a signal that fires when the limits are reached, and settles no later than that, whatever `work` does.
+ * What `work` comes to afterwards goes to `discard`. A signal that has fired already must be refused before.
  */
 export function withDeadline<Result>(
-  options: {
-    timeoutMs: number;
-    signal: AbortSignal | undefined;
-    onDeadline: () => Error;
-    discard: (late: Result) => void;
-  },
+  limits: Limits,
   work: (signal: AbortSignal) => Promise<Result>,
+  discard: (late: Result) => void,
 ): Promise<Result> {
   return new Promise((resolve, reject) => {
-    const { timeoutMs, signal, onDeadline, discard } = options;
     const controller = new AbortController();
     let settled = false;
     const settle = (): boolean => {
       if (settled) return false;
       settled = true;
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', onAbort);
+      endWatch();
       return true;
     };
-    const stop = (error: Error): void => {
+    const endWatch = watchLimits(limits, (error) => {
       if (!settle()) return;
       controller.abort(error);
       reject(error);
-    };
-    const onAbort = (): void => stop(new CancelledError(signal?.reason));
-    const timer = setTimeout(() => stop(onDeadline()), timeoutMs);
-    signal?.addEventListener('abort', onAbort);
-    if (signal?.aborted === true) {
-      onAbort();
-      return;
-    }
+    });
     work(controller.signal).then(
       (result) => (settle() ? resolve(result) : discard(result)),
       (error: unknown) => {

@@ -1,12 +1,10 @@
 /**
  * The calls that wait for their replies. Layer 7: imports lower layers only.
  */
-import { CancelledError, DeadlineError } from '../base/errors.js';
+import { DeadlineError } from '../base/errors.js';
 import { type Message, MessageType } from '../message/message.js';
-import { isUniqueName } from '../types/names.js';
-
-/** Name of the message bus itself. */
-const BUS_NAME = 'org.freedesktop.DBus';
+import { BUS_NAME, isUniqueName } from '../types/names.js';
+import { watchLimits } from './deadline.js';
 
 interface PendingCall {
   readonly destination: string | undefined;
@@ -38,7 +36,10 @@ export class PendingCalls {
     return this.#calls.has(serial);
   }
 
-  /** Waits for the reply to `serial`. @throws {DeadlineError} | {CancelledError} | whatever `rejectAll` makes */
+  /**
+   * Waits for the reply to `serial`. A signal that has fired already must be refused before.
+   * @throws {DeadlineError} | {CancelledError} | whatever `rejectAll` makes
+   */
   wait(
     serial: number,
     destination: string | undefined,
@@ -46,18 +47,16 @@ export class PendingCalls {
     signal: AbortSignal | undefined,
   ): Promise<Message> {
     return new Promise((resolve, reject) => {
-      const leave = (): void => {
-        this.#calls.delete(serial);
-        clearTimeout(timer);
-        signal?.removeEventListener('abort', onAbort);
-      };
       const fail = (error: Error): void => {
         leave();
         reject(error);
       };
-      const onAbort = (): void => fail(new CancelledError(signal?.reason));
-      const timer = setTimeout(() => fail(new DeadlineError('call', timeoutMs)), timeoutMs);
-      signal?.addEventListener('abort', onAbort);
+      const onDeadline = (): Error => new DeadlineError('call', timeoutMs);
+      const endWatch = watchLimits({ timeoutMs, signal, onDeadline }, fail);
+      const leave = (): void => {
+        this.#calls.delete(serial);
+        endWatch();
+      };
       this.#calls.set(serial, {
         destination,
         resolve: (reply) => {

@@ -2,7 +2,8 @@
  * Server addresses (D-Bus specification, "Server Addresses"). Layer 4: imports lower layers only.
  */
 import { InvalidTextError } from '../base/errors.js';
-import { MAX_ADDRESS_BYTE_LENGTH } from '../base/limits.js';
+import { MAX_ADDRESS_LENGTH } from '../base/limits.js';
+import { decodeUtf8 } from '../base/utf8.js';
 
 /** One address of a list: `transport:key=value,…`. */
 export interface Address {
@@ -13,7 +14,7 @@ export interface Address {
 
 /** Bytes that stand for themselves in a value; all others are escaped as `%` and two hexadecimal digits. */
 const UNESCAPED = /^[-0-9A-Za-z_/.\\*]$/;
-const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+const encoder = new TextEncoder();
 
 function invalid(detail: string, offset: number): InvalidTextError {
   return new InvalidTextError('invalid-address', `invalid address: ${detail} (character ${offset})`, offset);
@@ -34,11 +35,17 @@ function unescapeValue(text: string, offset: number): string {
     bytes.push(Number.parseInt(digits, 16));
     at += 2;
   }
-  try {
-    return decoder.decode(Uint8Array.from(bytes));
-  } catch {
-    throw invalid('a value that is not UTF-8', offset);
-  }
+  const value = decodeUtf8(Uint8Array.from(bytes), 0, bytes.length);
+  if (value === undefined) throw invalid('a value that is not UTF-8', offset);
+  return value;
+}
+
+/** Escapes text as the value of a parameter. */
+export function escapeAddressValue(text: string): string {
+  return Array.from(encoder.encode(text), (byte) => {
+    const character = String.fromCharCode(byte);
+    return UNESCAPED.test(character) ? character : `%${byte.toString(16).padStart(2, '0')}`;
+  }).join('');
 }
 
 function parseOne(text: string, offset: number): Address {
@@ -52,23 +59,24 @@ function parseOne(text: string, offset: number): Address {
     const end = comma === -1 ? text.length : comma;
     const pair = text.slice(at, end);
     const equals = pair.indexOf('=');
-    if (equals <= 0) throw invalid('a parameter that is not `key=value`', offset + at);
+    if (equals <= 0 || equals === pair.length - 1)
+      throw invalid('a parameter that is not `key=value`', offset + at);
     const key = pair.slice(0, equals);
     if (parameters.has(key)) throw invalid('a key that comes twice', offset + at);
     parameters.set(key, unescapeValue(pair.slice(equals + 1), offset + at + equals + 1));
-    if (comma === text.length - 1) throw invalid('a parameter that is not `key=value`', offset + comma);
     at = end + 1;
   }
   return { transport, parameters };
 }
 
 /**
- * Parses a list of addresses, separated by `;` (one may follow the last). Any transport and any key is taken: whether
+ * Parses a list of addresses, separated by `;` (one may follow the last, as a `,` may the last parameter). Any transport and any key is taken: whether
  * they can be connected to is seen when that is tried.
  * @throws {InvalidTextError} `invalid-address`
  */
 export function parseAddress(text: string): Address[] {
-  if (text.length > MAX_ADDRESS_BYTE_LENGTH) throw invalid('too long', MAX_ADDRESS_BYTE_LENGTH);
+  if (typeof text !== 'string') throw invalid('it is not text', 0);
+  if (text.length > MAX_ADDRESS_LENGTH) throw invalid('too long', MAX_ADDRESS_LENGTH);
   const addresses: Address[] = [];
   let at = 0;
   while (at < text.length) {

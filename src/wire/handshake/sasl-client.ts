@@ -20,7 +20,7 @@ export interface SaslStep {
   readonly done?: {
     /** The server's guid: 32 hexadecimal digits. */
     readonly guid: string;
-    /** Bytes that came after the server's last line: the start of its messages. */
+    /** Bytes that came after the server's last line, the start of its messages: a copy. */
     readonly rest: Uint8Array;
   };
 }
@@ -50,7 +50,7 @@ export class SaslClient {
   /** ASCII of a line whose end has not come. */
   #partial = '';
   #lines = 0;
-  #finished = false;
+  #state: 'new' | 'waiting' | 'cancelling' | 'over' = 'new';
 
   constructor(options: { mechanisms: readonly SaslMechanism[] }) {
     this.#mechanisms = options.mechanisms;
@@ -59,17 +59,28 @@ export class SaslClient {
   /** The first bytes: the NUL that carries the credentials of the socket, and the first mechanism. @throws {AuthError} `no-mechanism` */
   start(): Uint8Array {
     const [first] = this.#mechanisms;
+    this.#state = 'waiting';
     if (first === undefined)
       throw new AuthError('no-mechanism', 'no mechanism of authentication is left to try');
     return encoder.encode(`\0${authLine(first)}`);
   }
 
   /**
-   * Takes bytes from the server, however they are chunked.
+   * Takes bytes from the server, however they are chunked. After an error it takes no more.
    * @throws {AuthError} `rejected` when the server takes none of the mechanisms, `protocol` when it breaks the protocol
    */
   receive(chunk: Uint8Array): SaslStep {
-    if (this.#finished) throw new AuthError('protocol', 'the authentication is over');
+    if (this.#state === 'new') throw new AuthError('protocol', 'the server spoke first');
+    if (this.#state === 'over') throw new AuthError('protocol', 'the authentication is over');
+    try {
+      return this.#receive(chunk);
+    } catch (error) {
+      this.#state = 'over';
+      throw error;
+    }
+  }
+
+  #receive(chunk: Uint8Array): SaslStep {
     let send = '';
     let at = 0;
     while (at < chunk.length) {
@@ -83,8 +94,9 @@ export class SaslClient {
       const reply = this.#handle(line);
       send += reply.send;
       if (reply.guid !== undefined) {
-        this.#finished = true;
-        return { send: encoder.encode(send), done: { guid: reply.guid, rest: chunk.slice(at) } };
+        this.#state = 'over';
+        const rest = new Uint8Array(chunk.subarray(at));
+        return { send: encoder.encode(send), done: { guid: reply.guid, rest } };
       }
     }
     return { send: encoder.encode(send) };
@@ -106,6 +118,9 @@ export class SaslClient {
     if (!/^[\x20-\x7e]*\r\n$/.test(line))
       throw new AuthError('protocol', 'the server sent a line that is not ASCII and CR LF');
     const [command = '', ...words] = line.trimEnd().split(' ');
+    if (this.#state === 'cancelling' && command !== 'REJECTED') {
+      throw new AuthError('protocol', 'the server does not cancel as it must');
+    }
     switch (command) {
       case 'OK': {
         const guid = words[0] ?? '';
@@ -118,7 +133,7 @@ export class SaslClient {
         return { send: this.#next(words) };
       case 'ERROR':
         // The server did not take our last line; cancelling makes it say REJECTED, and with that the next is tried.
-        return { send: 'CANCEL\r\n' };
+        return { send: this.#cancel() };
       default:
         return { send: 'ERROR\r\n' };
     }
@@ -128,11 +143,17 @@ export class SaslClient {
   #data(): string {
     const mechanism = this.#mechanisms[this.#current];
     const withheld = mechanism !== undefined && initialResponse(mechanism) === undefined;
-    return withheld ? 'DATA\r\n' : 'CANCEL\r\n';
+    return withheld ? 'DATA\r\n' : this.#cancel();
+  }
+
+  #cancel(): string {
+    this.#state = 'cancelling';
+    return 'CANCEL\r\n';
   }
 
   /** Goes on to the next mechanism that the server lists; a server that lists none is tried with each. */
   #next(offered: readonly string[]): string {
+    this.#state = 'waiting';
     for (this.#current++; this.#current < this.#mechanisms.length; this.#current++) {
       const mechanism = this.#mechanisms[this.#current] as SaslMechanism;
       if (offered.length === 0 || offered.includes(mechanism.name)) return authLine(mechanism);

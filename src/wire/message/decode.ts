@@ -4,20 +4,19 @@
  */
 import { ProtocolError } from '../base/errors.js';
 import { FIXED_HEADER_BYTE_LENGTH, MAX_ARRAY_BYTE_LENGTH, MAX_MESSAGE_BYTE_LENGTH } from '../base/limits.js';
-import { faultIn, Reader, UnmarshalFault } from '../codec/reader.js';
+import { faultIn, plainBytes, Reader, UnmarshalFault } from '../codec/reader.js';
 import { unmarshalFrom, unmarshalVariant } from '../codec/unmarshal.js';
 import {
+  BIG_ENDIAN,
   CONTAINER_INSTANCE_FIELD_CODE,
   HEADER_FIELDS,
   type HeaderField,
+  LITTLE_ENDIAN,
   type Message,
   missingField,
+  PROTOCOL_VERSION,
   UNIX_FDS_FIELD_CODE,
 } from './message.js';
-
-const LITTLE = 0x6c;
-const BIG = 0x42;
-const PROTOCOL_VERSION = 1;
 
 const FIELDS_BY_CODE: readonly (HeaderField | undefined)[] = Array.from({ length: 9 }, (_, code) =>
   HEADER_FIELDS.find((field) => field.code === code),
@@ -40,11 +39,12 @@ export interface FixedHeader {
  */
 export function readFixedHeader(bytes: Uint8Array): FixedHeader {
   const endian = bytes[0];
-  if (endian !== LITTLE && endian !== BIG) throw new ProtocolError('bad-endian', 'neither `l` nor `B`', 0);
+  if (endian !== LITTLE_ENDIAN && endian !== BIG_ENDIAN)
+    throw new ProtocolError('bad-endian', 'neither `l` nor `B`', 0);
   if (bytes[1] === 0) throw new ProtocolError('bad-type', 'the type of a message is not 0', 1);
   if (bytes[3] !== PROTOCOL_VERSION)
     throw new ProtocolError('bad-version', 'the protocol version is not 1', 3);
-  const littleEndian = endian === LITTLE;
+  const littleEndian = endian === LITTLE_ENDIAN;
   const view = new DataView(bytes.buffer, bytes.byteOffset, FIXED_HEADER_BYTE_LENGTH);
   const bodyByteLength = view.getUint32(4, littleEndian);
   if (view.getUint32(8, littleEndian) === 0) throw new ProtocolError('bad-serial', 'the serial is 0', 8);
@@ -136,20 +136,22 @@ function readKnownField(reader: Reader, code: number, message: MutableMessage): 
  * Decodes exactly one message. Unknown types, flags and header fields are accepted, as the specification wants.
  * @throws {ProtocolError} as `readFixedHeader` and `unmarshal`, and `header-field-invalid`, `header-field-type`,
  * `header-field-twice`, `header-field-missing`, `bad-name`, `unix-fds`
+ * @throws {DBusError} `invalid-bytes`
  */
 export function decodeMessage(bytes: Uint8Array): Message {
-  if (bytes.length < FIXED_HEADER_BYTE_LENGTH) {
-    throw new ProtocolError('truncated', 'a message has at least 16 bytes', bytes.length);
+  const plain = plainBytes(bytes);
+  if (plain.length < FIXED_HEADER_BYTE_LENGTH) {
+    throw new ProtocolError('truncated', 'a message has at least 16 bytes', plain.length);
   }
-  const header = readFixedHeader(bytes);
-  if (bytes.length !== header.byteLength) {
-    const code = bytes.length < header.byteLength ? 'truncated' : 'leftover-bytes';
-    throw new ProtocolError(code, `the header promises ${header.byteLength} bytes`, bytes.length);
+  const header = readFixedHeader(plain);
+  if (plain.length !== header.byteLength) {
+    const code = plain.length < header.byteLength ? 'truncated' : 'leftover-bytes';
+    throw new ProtocolError(code, `the header promises ${header.byteLength} bytes`, plain.length);
   }
-  return decodeWhole(bytes, header);
+  return decodeWhole(plain, header);
 }
 
-/** Decodes `bytes`, which are one whole message with this fixed header. @throws {ProtocolError} as `decodeMessage` */
+/** Decodes `bytes`, which are plain, and one whole message with this fixed header. @throws {ProtocolError} as `decodeMessage` */
 export function decodeWhole(bytes: Uint8Array, header: FixedHeader): Message {
   const reader = new Reader(bytes, header.littleEndian, 0, 8);
   const message: MutableMessage = {

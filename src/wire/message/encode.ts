@@ -4,13 +4,18 @@
  */
 import { MarshalError } from '../base/errors.js';
 import { marshalInto, toMarshalError } from '../codec/marshal.js';
-import type { Endian } from '../codec/options.js';
-import { MarshalFault, Writer } from '../codec/writer.js';
-import { HEADER_FIELDS, type HeaderField, isSerial, type Message, missingField } from './message.js';
-
-const LITTLE = 0x6c;
-const BIG = 0x42;
-const PROTOCOL_VERSION = 1;
+import { type Endian, isLittleEndian } from '../codec/options.js';
+import { Writer } from '../codec/writer.js';
+import {
+  BIG_ENDIAN,
+  HEADER_FIELDS,
+  type HeaderField,
+  isSerial,
+  LITTLE_ENDIAN,
+  type Message,
+  missingField,
+  PROTOCOL_VERSION,
+} from './message.js';
 
 function invalid(path: string, detail: string): MarshalError {
   return new MarshalError('invalid-message', detail, path);
@@ -40,19 +45,23 @@ function writeField(writer: Writer, field: HeaderField, value: unknown): void {
  * @param options - `endian` defaults to `'little'`.
  * @returns a buffer of its own.
  * @throws {MarshalError} `invalid-message` for a header field that is missing or wrong (`path` is its name), else as
- * `marshal` for the body (`path` starts with `body`).
+ * `marshal` for the body (`path` starts with `body`), or `unix-fds` when it holds an index of a file descriptor.
  * @throws {InvalidTextError} `invalid-signature`
+ * @throws {DBusError} `invalid-endian`
  */
-export function encodeMessage(message: Message, options: { endian?: Endian } = {}): Uint8Array<ArrayBuffer> {
+export function encodeMessage(
+  message: Message,
+  options: { endian?: Endian | undefined } = {},
+): Uint8Array<ArrayBuffer> {
   const { type, flags, serial, signature, body } = message;
   if (!isByte(type) || type === 0) throw invalid('type', 'expected an integer from 1 to 255');
   if (!isByte(flags)) throw invalid('flags', 'expected an integer from 0 to 255');
   if (!isSerial(serial)) throw invalid('serial', 'expected an integer from 1 to 4294967295');
   const missing = missingField(message);
   if (missing !== undefined) throw invalid(missing, `a message of type ${type} must have it`);
-  const littleEndian = options.endian !== 'big';
+  const littleEndian = isLittleEndian(options.endian);
   const writer = new Writer(littleEndian);
-  writer.byte(littleEndian ? LITTLE : BIG);
+  writer.byte(littleEndian ? LITTLE_ENDIAN : BIG_ENDIAN);
   writer.byte(type);
   writer.byte(flags);
   writer.byte(PROTOCOL_VERSION);
@@ -73,7 +82,10 @@ export function encodeMessage(message: Message, options: { endian?: Endian } = {
     marshalInto(writer, signature, body);
     writer.view.setUint32(bodyLengthAt, writer.position - bodyStart, littleEndian);
   } catch (error) {
-    throw error instanceof MarshalFault ? toMarshalError(error, 'body') : error;
+    throw toMarshalError(error);
+  }
+  if (writer.hasDescriptors) {
+    throw new MarshalError('unix-fds', 'no file descriptors can be sent', 'body');
   }
   return writer.bytes.slice(0, writer.position);
 }

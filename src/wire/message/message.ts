@@ -12,6 +12,13 @@ import {
   LOCAL_PATH,
 } from '../types/names.js';
 
+/** First byte of a message in little-endian byte order: `l`. */
+export const LITTLE_ENDIAN = 0x6c;
+/** First byte of a message in big-endian byte order: `B`. */
+export const BIG_ENDIAN = 0x42;
+/** The one version of the protocol. */
+export const PROTOCOL_VERSION = 1;
+
 /** The four types of message. A message of another type (5–255) is valid, and ignored on receipt. */
 export const MessageType = { methodCall: 1, methodReturn: 2, error: 3, signal: 4 } as const;
 

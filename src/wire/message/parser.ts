@@ -2,8 +2,8 @@
  * Framing: chunks of bytes in, whole messages out (D-Bus specification, "Message Protocol").
  * Layer 3: imports lower layers only.
  */
-import { ProtocolError } from '../base/errors.js';
 import { FIXED_HEADER_BYTE_LENGTH } from '../base/limits.js';
+import { plainBytes } from '../codec/reader.js';
 import { decodeWhole, type FixedHeader, readFixedHeader } from './decode.js';
 import type { Message } from './message.js';
 
@@ -19,7 +19,8 @@ export class MessageParser {
   #keptByteLength = 0;
   /** Of the message being kept, once its first 16 bytes are there. */
   #header: FixedHeader | undefined;
-  #failure: ProtocolError | undefined;
+  /** What went wrong, after which the border of the next message is not known. */
+  #failure: { readonly error: unknown } | undefined;
 
   /** Bytes of an unfinished message that are kept. */
   get bufferedByteLength(): number {
@@ -31,6 +32,7 @@ export class MessageParser {
    * After an error nothing more can be read from the stream, and each further call throws the same error.
    * @throws {ProtocolError} as `decodeMessage`. Messages before the faulty one in the same chunk are lost with it;
    * use `pushEach` to have them.
+   * @throws {DBusError} `invalid-bytes`, which changes nothing
    */
   push(chunk: Uint8Array): Message[] {
     const messages: Message[] = [];
@@ -38,11 +40,15 @@ export class MessageParser {
     return messages;
   }
 
-  /** As `push`, giving each message to `take` as soon as it is decoded. `take` must not throw. */
+  /**
+   * As `push`, giving each message to `take` as soon as it is decoded. What `take` throws ends the stream as an error
+   * in it does.
+   */
   pushEach(chunk: Uint8Array, take: (message: Message) => void): void {
-    if (this.#failure !== undefined) throw this.#failure;
+    if (this.#failure !== undefined) throw this.#failure.error;
+    const bytes = plainBytes(chunk);
     try {
-      let rest = this.#keptByteLength > 0 ? this.#complete(chunk, take) : chunk;
+      let rest = this.#keptByteLength > 0 ? this.#complete(bytes, take) : bytes;
       while (rest.length >= FIXED_HEADER_BYTE_LENGTH) {
         const header = readFixedHeader(rest);
         if (rest.length < header.byteLength) {
@@ -54,7 +60,7 @@ export class MessageParser {
       }
       if (rest.length > 0) this.#keep(rest);
     } catch (error) {
-      if (error instanceof ProtocolError) this.#failure = error;
+      this.#failure = { error };
       this.#release();
       throw error;
     }

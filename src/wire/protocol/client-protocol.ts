@@ -3,7 +3,6 @@
  * Layer 5: imports lower layers only, and touches no socket, timer or promise.
  */
 import { ProtocolError } from '../base/errors.js';
-import type { Endian } from '../codec/options.js';
 import { SaslClient, type SaslMechanism } from '../handshake/sasl-client.js';
 import { encodeMessage } from '../message/encode.js';
 import type { Message } from '../message/message.js';
@@ -31,14 +30,12 @@ const LAST_SERIAL = 0xffff_ffff;
 export class ClientProtocol {
   readonly #sasl: SaslClient;
   readonly #parser = new MessageParser();
-  readonly #endian: Endian;
   #authenticated = false;
   #lastSerial: number;
 
   /** @param options - `firstSerial` defaults to 1. */
-  constructor(options: { mechanisms: readonly SaslMechanism[]; endian?: Endian; firstSerial?: number }) {
+  constructor(options: { mechanisms: readonly SaslMechanism[]; firstSerial?: number }) {
     this.#sasl = new SaslClient(options);
-    this.#endian = options.endian ?? 'little';
     this.#lastSerial = (options.firstSerial ?? 1) - 1;
   }
 
@@ -91,7 +88,7 @@ export class ClientProtocol {
     do {
       serial = serial >= LAST_SERIAL ? 1 : serial + 1;
     } while (isTaken(serial));
-    const bytes = encodeMessage({ ...message, serial }, { endian: this.#endian });
+    const bytes = encodeMessage({ ...message, serial });
     this.#lastSerial = serial;
     return { serial, bytes };
   }

@@ -5,11 +5,14 @@
 import type { Transport, TransportHandlers } from './transport.js';
 
 class MemoryTransport implements Transport {
-  peer: MemoryTransport | undefined;
+  /** The other side; this one itself until they are joined. */
+  peer: MemoryTransport = this;
   #handlers: TransportHandlers | undefined;
-  #arrived: Uint8Array[] = [];
-  #ended = false;
+  /** What the other side has written and this one has not delivered; undefined is its end. */
+  #arrived: (Uint8Array | undefined)[] = [];
   #queuedByteLength = 0;
+  #closing = false;
+  #ended = false;
 
   get queuedByteLength(): number {
     return this.#queuedByteLength;
@@ -17,40 +20,50 @@ class MemoryTransport implements Transport {
 
   start(handlers: TransportHandlers): void {
     this.#handlers = handlers;
-    queueMicrotask(() => (this.#ended ? handlers.ended() : this.#deliver()));
+    queueMicrotask(() => this.#deliver());
+    if (this.#ended) queueMicrotask(() => handlers.ended());
   }
 
   write(bytes: Uint8Array): void {
-    const { peer } = this;
-    if (this.#ended || peer === undefined || bytes.length === 0) return;
+    if (this.#closing || this.#ended || bytes.length === 0) return;
     this.#queuedByteLength += bytes.length;
-    peer.#arrived.push(bytes);
-    // Never within the call: a peer that answers at once would run inside its own caller.
-    queueMicrotask(() => peer.#deliver());
+    this.peer.#arrive(bytes);
+  }
+
+  close(): void {
+    if (this.#closing || this.#ended) return;
+    this.#closing = true;
+    this.peer.#arrive(undefined);
+    queueMicrotask(() => this.#end());
+  }
+
+  destroy(): void {
+    if (this.#ended) return;
+    this.peer.#arrived = [];
+    this.peer.#arrive(undefined);
+    this.#end();
+  }
+
+  /** Takes what the other side sends. Never delivers within the call: who answers at once would run inside its caller. */
+  #arrive(bytes: Uint8Array | undefined): void {
+    this.#arrived.push(bytes);
+    if (this.#arrived.length === 1) queueMicrotask(() => this.#deliver());
   }
 
   #deliver(): void {
     const handlers = this.#handlers;
     if (handlers === undefined) return;
-    while (!this.#ended) {
-      const bytes = this.#arrived.shift();
-      if (bytes === undefined) return;
-      if (this.peer !== undefined) this.peer.#queuedByteLength -= bytes.length;
+    const arrived = this.#arrived;
+    this.#arrived = [];
+    for (const bytes of arrived) {
+      if (this.#ended) return;
+      if (bytes === undefined) {
+        this.#end();
+        return;
+      }
+      this.peer.#queuedByteLength -= bytes.length;
       handlers.receive(bytes, []);
     }
-  }
-
-  close(): void {
-    // What was written before is in the other side's queue and arrives there before the end does.
-    queueMicrotask(() => this.destroy());
-  }
-
-  destroy(): void {
-    this.#end();
-    const { peer } = this;
-    if (peer === undefined) return;
-    peer.#deliver();
-    peer.#end();
   }
 
   #end(): void {
@@ -64,7 +77,8 @@ class MemoryTransport implements Transport {
 
 /** Two transports: what is written to one arrives at the other. */
 export function createMemoryPair(): [Transport, Transport] {
-  const [one, other] = [new MemoryTransport(), new MemoryTransport()];
+  const one = new MemoryTransport();
+  const other = new MemoryTransport();
   one.peer = other;
   other.peer = one;
   return [one, other];

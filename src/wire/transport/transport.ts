@@ -17,12 +17,12 @@ export interface TransportHandlers {
 export interface Transport {
   /** Bytes given to `write` that have not been taken yet. */
   readonly queuedByteLength: number;
-  /** Begins to deliver; called exactly once. */
+  /** Begins to deliver; called exactly once. What came before is delivered first. */
   start(handlers: TransportHandlers): void;
-  /** Queues bytes, which the transport owns from now on. Ignored once ended. */
+  /** Queues bytes, which the transport owns from now on. Ignored once closing or ended. */
   write(bytes: Uint8Array): void;
   /** Sends what is queued, then ends; `ended` follows. */
   close(): void;
-  /** Ends at once, dropping what is queued; `ended` follows. */
+  /** Ends at once, dropping what is queued and what has come; `ended` follows. */
   destroy(): void;
 }

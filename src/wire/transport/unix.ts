@@ -5,9 +5,13 @@ import { connect as connectSocket, type Socket } from 'node:net';
 import { CancelledError, ConnectError, InvalidTextError } from '../base/errors.js';
 import type { Address } from '../handshake/address.js';
 import type { Transport, TransportHandlers } from './transport.js';
+import { whenAborted } from './when-aborted.js';
 
-/** Longest path of a socket in bytes: `sun_path` holds 108 with a NUL; the platform would cut a longer one silently. */
-const MAX_SOCKET_PATH_BYTE_LENGTH = 107;
+/**
+ * Longest path or abstract name of a socket, in bytes: `sun_path` holds 108 with a NUL behind or before it, and the platform
+ * would cut a longer one silently.
+ */
+const MAX_SOCKET_NAME_BYTE_LENGTH = 107;
 
 class UnixTransport implements Transport {
   readonly #socket: Socket;
@@ -72,12 +76,12 @@ function socketPath(address: Address): string {
       0,
     );
   }
-  const name = path ?? `\0${abstract}`;
-  const tooLong = Buffer.byteLength(name) > MAX_SOCKET_PATH_BYTE_LENGTH;
-  if (path?.includes('\0') === true || path === '' || abstract === '' || tooLong) {
-    throw new InvalidTextError('invalid-address', 'not a path that a socket can have', 0);
+  const name = path ?? abstract ?? '';
+  const tooLong = Buffer.byteLength(name) > MAX_SOCKET_NAME_BYTE_LENGTH;
+  if (name === '' || path?.includes('\0') === true || tooLong) {
+    throw new InvalidTextError('invalid-address', 'not a name that a socket can have', 0);
   }
-  return name;
+  return path ?? `\0${abstract}`;
 }
 
 /**
@@ -90,24 +94,20 @@ export function connectUnix(address: Address, signal: AbortSignal): Promise<Tran
   const path = socketPath(address);
   return new Promise((resolve, reject) => {
     const socket = connectSocket({ path });
-    const stop = (error: Error): void => {
-      signal.removeEventListener('abort', onAbort);
+    const fail = (error: Error): void => {
+      stopListening();
       socket.destroy();
       reject(error);
     };
-    const onAbort = (): void => stop(new CancelledError(signal.reason));
-    const onError = (cause: Error): void =>
-      stop(new ConnectError('connect-failed', `cannot connect to ${JSON.stringify(path)}`, { cause }));
-    socket.once('error', onError);
+    // This one stays: until the owner starts the transport nobody else listens, and an unheard 'error' ends the process.
+    socket.on('error', (cause) =>
+      fail(new ConnectError('connect-failed', `cannot connect to ${JSON.stringify(path)}`, { cause })),
+    );
     socket.once('connect', () => {
-      signal.removeEventListener('abort', onAbort);
-      socket.removeListener('error', onError);
-      // Until the owner starts the transport nothing listens, and an unheard 'error' would end the process.
-      socket.on('error', () => {});
+      stopListening();
       socket.pause();
       resolve(new UnixTransport(socket));
     });
-    if (signal.aborted) onAbort();
-    else signal.addEventListener('abort', onAbort);
+    const stopListening = whenAborted(signal, () => fail(new CancelledError(signal.reason)));
   });
 }

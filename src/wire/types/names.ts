@@ -5,6 +5,9 @@
  */
 import { MAX_NAME_BYTE_LENGTH } from '../base/limits.js';
 
+/** Name of the message bus itself, which is its interface too (D-Bus specification, "Message Bus Messages"). */
+export const BUS_NAME = 'org.freedesktop.DBus';
+
 /** Interface that never crosses the wire: the reference library uses it for messages of its own. */
 export const LOCAL_INTERFACE = 'org.freedesktop.DBus.Local';
 /** Path that never crosses the wire, for the same reason. */
@@ -30,6 +33,7 @@ function isWord(unit: number): boolean {
 
 /** Whether `text` is an object path: `/`, or elements of `[A-Za-z0-9_]+` each after a `/`. */
 export function isObjectPath(text: string): boolean {
+  if (typeof text !== 'string') return false;
   const length = text.length;
   if (length === 0 || text.charCodeAt(0) !== SLASH) return false;
   if (length === 1) return true;
@@ -44,6 +48,7 @@ export function isObjectPath(text: string): boolean {
 
 /** Whether `text` is two or more elements with dots between them, each `[A-Za-z_][A-Za-z0-9_]*`; `dash` allows `-` too. */
 function isDotted(text: string, dash: boolean): boolean {
+  if (typeof text !== 'string') return false;
   const length = text.length;
   if (length > MAX_NAME_BYTE_LENGTH) return false;
   let elements = 0;
@@ -74,6 +79,7 @@ export function isErrorName(text: string): boolean {
 
 /** Whether `text` is a member name: one element. */
 export function isMemberName(text: string): boolean {
+  if (typeof text !== 'string') return false;
   const length = text.length;
   if (length === 0 || length > MAX_NAME_BYTE_LENGTH || !isWordStart(text.charCodeAt(0))) return false;
   for (let at = 1; at < length; at++) {
@@ -88,6 +94,7 @@ export function isMemberName(text: string): boolean {
  * bus itself lets through must not end our connection.
  */
 export function isUniqueName(text: string): boolean {
+  if (typeof text !== 'string') return false;
   const length = text.length;
   if (length > MAX_NAME_BYTE_LENGTH || text.charCodeAt(0) !== COLON) return false;
   let afterDot = false;
@@ -106,5 +113,5 @@ export function isWellKnownName(text: string): boolean {
 
 /** Whether `text` is a bus name: unique or well-known. */
 export function isBusName(text: string): boolean {
-  return text.charCodeAt(0) === COLON ? isUniqueName(text) : isWellKnownName(text);
+  return isUniqueName(text) || isWellKnownName(text);
 }
