@@ -84,6 +84,7 @@ describe('the installed package', () => {
       'LICENSE',
       'README.md',
       'CHANGELOG.md',
+      'CONTRIBUTING.md',
       'SECURITY.md',
     ]) {
       top.delete(optional);

@@ -29,7 +29,6 @@ function signatureOf(codes: readonly string[]): fc.Arbitrary<string> {
     .filter((text) => text.length <= 255);
 }
 
-export const singleType: fc.Arbitrary<string> = singleTypeOf(EVERY);
 export const signature: fc.Arbitrary<string> = signatureOf(EVERY);
 
 /** Text that D-Bus can carry: Unicode without NUL. Long enough at times to leave every fast path. */
