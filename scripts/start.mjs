@@ -63,6 +63,10 @@ async function tryService(address, why, signal) {
       if (error.code === 'no-default-collection') return 'this Secret Service has no default collection';
       if (error.code === 'prompt-required') return 'this Secret Service wants to ask its user first';
     }
+    // An address that is none, or a bus that hangs or talks nonsense: whose fault it is, there is a private one to show.
+    if (service === undefined && error instanceof Error && !signal.aborted) {
+      return `the bus of this session cannot be used (${error.message})`;
+    }
     throw error;
   } finally {
     await service?.close();

@@ -101,6 +101,9 @@ export function npmCommand() {
   return { program: 'npm', parameters: [] };
 }
 
+/** Codes of the errors of the other files here, whose messages say all there is to say. */
+const OWN_CODES = new Set(['missing-program', 'start-failed', 'start-timeout']);
+
 /**
  * Runs the main function of a script: its result is the exit status. A `ScriptError`, or an error with
  * a `code` of the scripts' own, is told in one line; anything else with its stack.
@@ -111,11 +114,9 @@ export async function runMain(main) {
   try {
     process.exitCode = await main();
   } catch (error) {
-    say(
-      error instanceof ScriptError
-        ? `\n${error.message}`
-        : String(error instanceof Error ? error.stack : error),
-    );
+    const isOurs =
+      error instanceof ScriptError || (error instanceof Error && OWN_CODES.has(Reflect.get(error, 'code')));
+    say(isOurs ? `\n${error.message}` : String(error instanceof Error ? error.stack : error));
     process.exitCode = 1;
   }
 }
