@@ -11,8 +11,8 @@
  * Must not import `node:` or anything outside `src/stash`.
  */
 
-import { abortedError, StashIOError } from './errors.js';
-import { attempt, type FileImage, systemCodeOf } from './file-image.js';
+import { cancelledError, StashIOError } from './errors.js';
+import { attempt, type FileImage, systemCodeOf, toIOError } from './file-image.js';
 import type { FileIdentity, FileStatus, FileSystem, OpenFile } from './file-system.js';
 
 /** Errors of `link` that mean the file system or the system's policy knows no second names. */
@@ -55,7 +55,7 @@ async function claimName(fileSystem: FileSystem, temporaryPath: string, path: st
   } catch (error) {
     const code = systemCodeOf(error) ?? '';
     if (code === 'EEXIST') return false;
-    if (!cannotLink.has(code)) await attempt(path, 'link', Promise.reject(error as Error));
+    if (!cannotLink.has(code)) throw toIOError(path, 'link', error);
   }
   // Without links an empty file claims the name. Until the rename, others see it and refuse it as damaged.
   let claim: OpenFile;
@@ -63,7 +63,7 @@ async function claimName(fileSystem: FileSystem, temporaryPath: string, path: st
     claim = await fileSystem.createExclusive(path, 0o600);
   } catch (error) {
     if (systemCodeOf(error) === 'EEXIST') return false;
-    return await attempt(path, 'create', Promise.reject(error as Error));
+    throw toIOError(path, 'create', error);
   }
   try {
     await attempt(path, 'close', claim.close());
@@ -85,7 +85,7 @@ async function claimName(fileSystem: FileSystem, temporaryPath: string, path: st
  * @returns The new image and, if the system could not say that it is durable, why; or `undefined` if the
  * file had been changed, and was left so.
  * @throws {StashIOError} any code but `not-durable`; the old file is untouched.
- * @throws {StashError} `aborted`, and what `current` throws.
+ * @throws {StashError} `cancelled`, and what `current` throws.
  */
 export async function replaceDurably(
   fileSystem: FileSystem,
@@ -103,7 +103,7 @@ export async function replaceDurably(
   let renamed = false;
   try {
     const expected = await current();
-    if (signal?.aborted === true) throw abortedError(signal);
+    if (signal?.aborted === true) throw cancelledError(signal);
     if (expected === undefined) return undefined;
     const renaming = fileSystem.renameIfUnchanged(temporary.path, target, expected);
     renamed = await attempt(path, 'rename', renaming);
@@ -163,7 +163,7 @@ async function keepOwner(path: string, file: OpenFile, old: FileStatus): Promise
     await file.setOwner(old.owner, old.group);
   } catch (error) {
     // The group has no rights to a file of mode 0600, so only the owner matters.
-    if (mine.owner !== old.owner) await attempt(path, 'chown', Promise.reject(error as Error));
+    if (mine.owner !== old.owner) throw toIOError(path, 'chown', error);
   }
 }
 

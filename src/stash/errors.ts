@@ -6,8 +6,8 @@
 
 import { escapeJsonString } from './text.js';
 
-/** Codes of a plain {@link StashError}: the handle was closed, or the caller's signal was aborted. */
-export type StashStateErrorCode = 'closed' | 'aborted';
+/** Codes of a plain {@link StashError}: the handle was closed, or the caller's signal fired. */
+export type StashStateErrorCode = 'closed' | 'cancelled';
 
 /**
  * - `key-not-found`: there is no such key; `missing` is the shortest prefix that does not exist.
@@ -15,8 +15,16 @@ export type StashStateErrorCode = 'closed' | 'aborted';
  * - `empty-key`: `[]` can be neither read nor written.
  * - `bad-key`: the key is not an array of strings.
  * - `key-too-deep`: the key has more levels than may be written.
+ * - `has-children`: the key has others below it, and was to be removed only without; `hasValue` tells whether it has a
+ *   value too.
  */
-export type StashKeyErrorCode = 'key-not-found' | 'no-value' | 'empty-key' | 'bad-key' | 'key-too-deep';
+export type StashKeyErrorCode =
+  | 'key-not-found'
+  | 'no-value'
+  | 'empty-key'
+  | 'bad-key'
+  | 'key-too-deep'
+  | 'has-children';
 
 /**
  * - `bad-value`: the caller's value is not a `Uint8Array`.
@@ -24,7 +32,7 @@ export type StashKeyErrorCode = 'key-not-found' | 'no-value' | 'empty-key' | 'ba
  * - `bad-password`: the password is neither well-formed text nor bytes.
  * - `password-failed`: the caller's password function threw; `cause` is what it threw.
  * - `bad-option`: an option or an operation of a batch cannot be used.
- * - `store-too-large`: the change would make the file larger than may be read again.
+ * - `store-too-large`: the change would make a file that is not read again: for its size, or the number or length of keys.
  */
 export type StashValueErrorCode =
   | 'bad-value'
@@ -90,10 +98,16 @@ export type StashErrorCode =
   | StashFormatErrorCode
   | StashIOErrorCode;
 
-/** Renders a key for a message: ASCII, at most about 200 characters. */
+/** Most of a key that a message shows, in characters. */
+const maxShownLength = 200;
+
+/** Renders a key for a message: ASCII, and short however long the key is. */
 function renderKey(key: readonly string[]): string {
-  const text = `[${key.map((name) => `"${escapeJsonString(name)}"`).join(', ')}]`;
-  return text.length <= 200 ? text : `${text.slice(0, 200)}... (${key.length} levels)`;
+  const shown = key
+    .slice(0, maxShownLength)
+    .map((name) => `"${escapeJsonString(name.slice(0, maxShownLength))}"`);
+  const text = `[${shown.join(', ')}]`;
+  return text.length <= maxShownLength ? text : `${text.slice(0, maxShownLength)}... (${key.length} levels)`;
 }
 
 /** What a stash failed to do; `code` says which way, and never changes between versions. */
@@ -119,16 +133,19 @@ export class StashKeyError extends StashError {
   declare readonly key?: readonly string[];
   /** With `key-not-found`: the shortest prefix of `key` that does not exist. */
   declare readonly missing?: readonly string[];
+  /** With `has-children`: whether `key` has a value, and not only children. */
+  declare readonly hasValue?: boolean;
 
   constructor(
     code: StashKeyErrorCode,
     message: string,
-    fields: { key?: readonly string[]; missing?: readonly string[] } = {},
+    fields: { key?: readonly string[]; missing?: readonly string[]; hasValue?: boolean } = {},
   ) {
     const at = fields.missing ?? fields.key;
     super(code, at === undefined ? message : `${message}: ${renderKey(at)}`);
     if (fields.key !== undefined) this.key = fields.key;
     if (fields.missing !== undefined) this.missing = fields.missing;
+    if (fields.hasValue !== undefined) this.hasValue = fields.hasValue;
   }
 
   override get name(): string {
@@ -222,9 +239,9 @@ export class StashIOError extends StashError {
   }
 }
 
-/** Returns the error of an operation whose signal was aborted; `cause` is the signal's reason. */
-export function abortedError(signal: AbortSignal): StashError {
-  return new StashError('aborted', 'the operation was aborted; nothing was changed', {
+/** Returns the error of an operation whose signal fired; `cause` is the signal's reason. */
+export function cancelledError(signal: AbortSignal): StashError {
+  return new StashError('cancelled', 'cancelled by the caller; nothing was changed', {
     cause: signal.reason,
   });
 }

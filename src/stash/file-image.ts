@@ -47,9 +47,22 @@ export function systemCodeOf(error: unknown): string | undefined {
   return typeof code === 'string' ? code : undefined;
 }
 
+/** Returns our error for one of the file system, which becomes its `cause`; any code but `not-durable` and `contended`. */
+export function toIOError(path: string, operation: string, cause: unknown): StashIOError {
+  const systemCode = systemCodeOf(cause);
+  const code = codes.get(systemCode ?? '') ?? 'io-failed';
+  const message = `the stash file failed to ${operation}${systemCode === undefined ? '' : ` (${systemCode})`}`;
+  return new StashIOError(code, message, {
+    path,
+    operation,
+    cause,
+    ...(systemCode === undefined ? {} : { systemCode }),
+  });
+}
+
 /**
  * Awaits a call of the file system and turns its error into ours.
- * @throws {StashIOError} any code but `not-durable` and `contended`.
+ * @throws {StashIOError} as {@link toIOError} returns it.
  */
 export async function attempt<Result>(
   path: string,
@@ -59,15 +72,7 @@ export async function attempt<Result>(
   try {
     return await promise;
   } catch (cause) {
-    const systemCode = systemCodeOf(cause);
-    const code = codes.get(systemCode ?? '') ?? 'io-failed';
-    const message = `the stash file failed to ${operation}${systemCode === undefined ? '' : ` (${systemCode})`}`;
-    throw new StashIOError(code, message, {
-      path,
-      operation,
-      cause,
-      ...(systemCode === undefined ? {} : { systemCode }),
-    });
+    throw toIOError(path, operation, cause);
   }
 }
 

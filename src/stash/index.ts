@@ -21,7 +21,13 @@ export {
   type StashValueErrorCode,
 } from './errors.js';
 export type { StashKey } from './key.js';
-export type { OperationOptions, Password, PasswordSource, SecureStashOptions } from './options.js';
+export type {
+  OperationOptions,
+  Password,
+  PasswordSource,
+  RemoveOptions,
+  SecureStashOptions,
+} from './options.js';
 export type { StashOperation } from './sstash/batch.js';
 export type { StashEntry } from './sstash/entries.js';
 export { SecureStash } from './sstash/secure-stash.js';

@@ -18,8 +18,14 @@ export type PasswordSource = Password | (() => Password | Promise<Password>);
 
 /** What every operation of a handle takes. */
 export interface OperationOptions {
-  /** Ends the operation with `aborted` as long as nothing has been changed. */
+  /** Ends the operation with `cancelled` as long as nothing has been changed. */
   readonly signal?: AbortSignal | undefined;
+}
+
+/** What removing a key takes. */
+export interface RemoveOptions extends OperationOptions {
+  /** Removes everything below the key as well. Default true; `false` makes that an error instead. */
+  readonly recursive?: boolean | undefined;
 }
 
 /** How to open a file of the sstash format. */
@@ -67,6 +73,16 @@ export function parseSignal(options: OperationOptions | undefined): AbortSignal 
   const signal: unknown = options?.signal;
   if (signal === undefined || isSignal(signal)) return signal;
   throw new StashValueError('bad-option', 'signal must be an AbortSignal');
+}
+
+/**
+ * Returns whether a removal takes what is below the key with it.
+ * @throws {StashValueError} `bad-option`.
+ */
+export function parseRecursive(options: RemoveOptions | undefined): boolean {
+  const recursive: unknown = options?.recursive;
+  if (recursive === undefined || typeof recursive === 'boolean') return recursive ?? true;
+  throw new StashValueError('bad-option', 'recursive must be a boolean');
 }
 
 /**
@@ -126,7 +142,7 @@ function passwordBytes(password: unknown): Uint8Array {
 /**
  * Gets a password from its source: bytes of the caller's own, to be wiped after use.
  * @throws {StashValueError} `bad-password` or `password-failed`.
- * @throws {StashError} `aborted`.
+ * @throws {StashError} `cancelled`.
  */
 export async function readPassword(
   source: PasswordSource,

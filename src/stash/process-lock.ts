@@ -13,7 +13,7 @@ const locks = new WeakMap<FileSystem, Map<string, { readonly queue: SerialQueue;
 /**
  * Runs `task` when no other task given for the same file runs.
  * @throws {StashIOError} any code, if the path leads nowhere.
- * @throws {StashError} `aborted` while it waits.
+ * @throws {StashError} `cancelled` while it waits.
  */
 export async function exclusively<Result>(
   fileSystem: FileSystem,

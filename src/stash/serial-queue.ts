@@ -3,7 +3,7 @@
  * Must not import `node:` or anything outside `src/stash`.
  */
 
-import { abortedError } from './errors.js';
+import { cancelledError } from './errors.js';
 
 /** A queue of tasks. A task that fails does not stop those behind it. */
 export class SerialQueue {
@@ -12,19 +12,19 @@ export class SerialQueue {
   /**
    * Runs `task` when all earlier ones have ended, and settles as it does.
    * @param signal - Rejects at once while the task waits; once it runs, the task has to look itself.
-   * @throws {StashError} `aborted`.
+   * @throws {StashError} `cancelled`.
    */
   run<Result>(task: () => Promise<Result>, signal?: AbortSignal): Promise<Result> {
-    if (signal?.aborted === true) return Promise.reject(abortedError(signal));
+    if (signal?.aborted === true) return Promise.reject(cancelledError(signal));
     return new Promise<Result>((resolve, reject) => {
       const onAbort = (): void => {
-        if (signal !== undefined) reject(abortedError(signal));
+        if (signal !== undefined) reject(cancelledError(signal));
       };
       signal?.addEventListener('abort', onAbort, { once: true });
       const start = async (): Promise<void> => {
         signal?.removeEventListener('abort', onAbort);
         try {
-          if (signal?.aborted === true) throw abortedError(signal);
+          if (signal?.aborted === true) throw cancelledError(signal);
           resolve(await task());
         } catch (error) {
           reject(error);
@@ -38,7 +38,7 @@ export class SerialQueue {
 /**
  * Settles as `promise` does, or rejects as soon as `signal` is aborted.
  * @param discard - Gets a result that nobody waits for any more.
- * @throws {StashError} `aborted`.
+ * @throws {StashError} `cancelled`.
  */
 export async function untilAborted<Result>(
   promise: Promise<Result>,
@@ -48,7 +48,7 @@ export async function untilAborted<Result>(
   if (signal === undefined) return await promise;
   const settled = new AbortController();
   const aborted = new Promise<never>((_resolve, reject) => {
-    const onAbort = (): void => reject(abortedError(signal));
+    const onAbort = (): void => reject(cancelledError(signal));
     if (signal.aborted) onAbort();
     else signal.addEventListener('abort', onAbort, { once: true, signal: settled.signal });
   });

@@ -1,6 +1,7 @@
 /** What callers may give: keys, values, options, paths, passwords. */
 import { runInNewContext } from 'node:vm';
 import { describe, expect, test } from 'vitest';
+import { StashKeyError } from '../../src/stash/index.js';
 import { MemoryFileSystem } from './memory-file-system.js';
 import {
   codeOf,
@@ -48,6 +49,15 @@ describe('arguments', () => {
     const { stash } = await emptyStash();
     expect(await codeOf(() => stash.write(['a'], value as unknown as Uint8Array))).toBe('bad-value');
     expect(await stash.children([])).toEqual([]);
+  });
+
+  test.each([null, 0, 'no', {}])('a `recursive` that is no boolean: %j', async (recursive) => {
+    const { stash } = await emptyStash();
+    await stash.write(['a'], utf8('x'));
+    const options = { recursive: recursive as unknown as boolean };
+    expect(await codeOf(() => stash.remove(['a'], options))).toBe('bad-option');
+    expect(await codeOf(() => stash.batch([{ type: 'remove', key: ['a'], ...options }]))).toBe('bad-option');
+    expect(await stash.children([])).toEqual(['a']);
   });
 
   test('a Buffer is a value, and so are bytes of another realm', async () => {
@@ -138,4 +148,14 @@ describe('arguments', () => {
     fileSystem.writeNow(memoryPath, utf8(text));
     expect(await codeOf(() => openOn(fileSystem, memoryPath, { password }))).toBe('unsupported-hash');
   });
+});
+
+test('an error shows little of a long key, and at little cost', () => {
+  const name = '\u00e9'.repeat(50_000_000);
+  const { message } = new StashKeyError('key-not-found', 'no such key', { missing: ['a', name] });
+  expect(message.length).toBeLessThan(300);
+  const deep = new StashKeyError('key-too-deep', 'too deep', {
+    key: Array.from({ length: 1_000_000 }, () => 'a'),
+  });
+  expect(deep.message).toContain('(1000000 levels)');
 });

@@ -84,7 +84,7 @@ describe('order, closing, cancelling', () => {
     expect(await entries.next()).toEqual({ done: true, value: undefined });
   });
 
-  test('an aborted call changes nothing, whether it waits or runs, unless it has been made', async () => {
+  test('a cancelled call changes nothing, whether it waits or runs, unless it has been made', async () => {
     const memory = new MemoryFileSystem();
     let controller = new AbortController();
     let abortAt = '';
@@ -104,7 +104,7 @@ describe('order, closing, cancelling', () => {
       const value = utf8(abortAt);
       const result = await codeOf(() => stash.write(['a'], value, { signal: controller.signal }));
       const made = Buffer.from(await stash.read(['a'])).toString() === abortAt;
-      expect([abortAt, result, made]).toEqual([abortAt, made ? undefined : 'aborted', made]);
+      expect([abortAt, result, made]).toEqual([abortAt, made ? undefined : 'cancelled', made]);
       expect(made).toBe(['rename', 'syncFolder'].includes(abortAt));
       expect(memory.list()).toEqual([memoryPath]);
     }
@@ -114,13 +114,13 @@ describe('order, closing, cancelling', () => {
     const waiting = failure(() => stash.write(['a'], utf8('never'), { signal: controller.signal }));
     const cause = new Error('changed my mind');
     controller.abort(cause);
-    expect(await waiting).toMatchObject({ code: 'aborted', cause });
+    expect(await waiting).toMatchObject({ code: 'cancelled', cause });
     await running;
     expect(await stash.read(['a'])).toEqual(utf8('last'));
-    expect(await codeOf(() => stash.read(['a'], { signal: AbortSignal.abort() }))).toBe('aborted');
+    expect(await codeOf(() => stash.read(['a'], { signal: AbortSignal.abort() }))).toBe('cancelled');
   });
 
-  test('opening can be aborted while the password is asked for, and while the key is derived', async () => {
+  test('opening can be cancelled while the password is asked for, and while the key is derived', async () => {
     const { fileSystem } = await emptyStash();
     const controller = new AbortController();
     const { signal } = controller;
@@ -128,10 +128,10 @@ describe('order, closing, cancelling', () => {
       setTimeout(() => controller.abort(), 5);
       return new Promise(() => undefined);
     };
-    expect(await codeOf(() => openOn(fileSystem, memoryPath, { password, signal }))).toBe('aborted');
+    expect(await codeOf(() => openOn(fileSystem, memoryPath, { password, signal }))).toBe('cancelled');
     const slow = { password: '', create: true, iterations: 2 ** 22, signal: AbortSignal.timeout(20) };
     const start = performance.now();
-    expect(await codeOf(() => openOn(fileSystem, '/slow', slow))).toBe('aborted');
+    expect(await codeOf(() => openOn(fileSystem, '/slow', slow))).toBe('cancelled');
     expect(performance.now() - start).toBeLessThan(1000);
     expect(fileSystem.list()).toEqual([memoryPath]);
   });

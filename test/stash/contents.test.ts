@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { StashError, StashFormatError } from '../../src/stash/index.js';
 import { formatContents, parseContents } from '../../src/stash/sstash/contents.js';
-import { escapeJsonString, unescapeJsonString } from '../../src/stash/text.js';
+import { escapeJsonString } from '../../src/stash/text.js';
 import { useOracle } from './oracle.js';
 import {
   buildTree,
@@ -31,12 +31,12 @@ function nested(levels: number): string {
   return '{"k": {"children": '.repeat(levels) + '{}' + '}}'.repeat(levels);
 }
 
-/** Parses a copy and returns the rewritten text, or the error's code. */
-function rewritten(bytes: Uint8Array): { contents: string } | { code: string } {
+/** Parses a copy and returns the rewritten text, or the error's code and place. */
+function rewritten(bytes: Uint8Array): { contents: string } | { code: string; offset: number } {
   try {
     return { contents: hex(format(parseContents(bytes.slice()))) };
   } catch (error) {
-    if (error instanceof StashFormatError) return { code: error.code };
+    if (error instanceof StashFormatError) return { code: error.code, offset: error.offset };
     throw error;
   }
 }
@@ -94,13 +94,50 @@ const untidyArbitrary: fc.Arbitrary<string> = fc.letrec<
     .map((members) => `{${members.map(([name, node]) => `${name}: ${node}`).join(',')}}`),
 })).children;
 
+/** Pieces that keep an object of nodes whole, wherever they stand between the members of one. */
+const wholePieces: readonly string[] = [
+  '"a":{"children":{}},',
+  '"a" : {"value":"00", "children" : {}},',
+  '"\\u0061\\ud83d":{"children":{"":{"children":{}}}},',
+  '"é🔑":{"children":{},"value":"é\\n"},',
+  ' ',
+  '\r\n\t',
+];
+
+/** Pieces that break it, at once or later; the first few leave it JSON. */
+const brokenPieces: readonly string[] = (
+  `"m":5,|"m":{"children":[]},|"m":{"children":{},"value":{}},|"m":{"x":0,"children":{}},|` +
+  `{|}|[|]|,|:|"|\\|-|0|1.5|e9|null|NaN|-Infinity|\u007f|\0|"a":|{"children":|{"children":{|"value":"ff"|` +
+  `"\\u12"|"\\ud800"`
+).split('|');
+
+/** Objects of nodes, mostly whole, with a few broken pieces or any bytes in places. */
+const piecesArbitrary: fc.Arbitrary<Uint8Array> = fc
+  .tuple(
+    fc.array(fc.constantFrom(...wholePieces), { maxLength: 6 }),
+    fc.array(
+      fc.tuple(
+        fc.nat(7),
+        fc.oneof(
+          fc.constantFrom(...brokenPieces, ...wholePieces).map(utf8),
+          fc.uint8Array({ minLength: 1, maxLength: 3 }),
+        ),
+      ),
+      { maxLength: 2 },
+    ),
+  )
+  .map(([whole, broken]) => {
+    const parts = ['{', ...whole, '"z":{"children":{}}', '}'].map(utf8);
+    for (const [at, piece] of broken) parts.splice(Math.min(at, parts.length), 0, piece);
+    return new Uint8Array(Buffer.concat(parts));
+  });
+
 describe('text', () => {
   test('every string survives its escapes, and they are printable ASCII', () => {
     fc.assert(
       fc.property(nameArbitrary, (text) => {
         const escaped = escapeJsonString(text);
         expect(escaped).toMatch(/^[\x20-\x7e]*$/);
-        expect(unescapeJsonString(escaped)).toBe(text);
         expect(JSON.parse(`"${escaped}"`)).toBe(text);
       }),
     );
@@ -190,12 +227,21 @@ describe('contents', () => {
     }
   });
 
-  test('any bytes at all fail with typed errors only', () => {
+  test('any pieces of JSON are accepted or fail with typed errors only, anywhere', () => {
+    let accepted = 0;
+    let late = 0;
+    let runs = 0;
     fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 40 }), (bytes) => {
-        rewritten(bytes);
+      fc.property(piecesArbitrary, (bytes) => {
+        runs++;
+        const outcome = rewritten(bytes);
+        if ('contents' in outcome) accepted++;
+        else if (outcome.offset > bytes.length / 2) late++;
       }),
     );
+    // Measured: 36 % accepted, 30 % refused in the second half, 7 % at the first byte.
+    expect(accepted).toBeGreaterThan(runs / 10);
+    expect(late).toBeGreaterThan(runs / 10);
   });
 
   test.each<[string, string, string, number]>([
@@ -231,7 +277,7 @@ describe('contents', () => {
   test('strings must be UTF-8, which has no surrogates', () => {
     for (const bad of ['ff', 'c080', 'eda080', 'f8808080', 'e2', 'f4908080']) {
       const bytes = unhex(`7b22${bad}223a7b226368696c6472656e223a7b7d7d7d`);
-      expect(rewritten(bytes)).toEqual({ code: 'bad-json' });
+      expect(rewritten(bytes)).toMatchObject({ code: 'bad-json' });
     }
   });
 
@@ -260,7 +306,7 @@ describe('contents', () => {
       '{"a": '.repeat(500_000),
       `{"a": ${'['.repeat(1_000_000)}`,
     ]) {
-      expect(rewritten(utf8(text))).toEqual({ code: 'too-deep' });
+      expect(rewritten(utf8(text))).toMatchObject({ code: 'too-deep' });
     }
   });
 

@@ -60,8 +60,9 @@ export class Model {
     node.value = value;
   }
 
-  remove(key: readonly string[]): string | null {
-    const { value } = this.#node(key);
+  remove(key: readonly string[], recursive = true): string | null {
+    const { value, below } = this.#node(key);
+    if (!recursive && below.size > 0) throw new ModelFailure('has-children');
     if (key.length === 0) this.top = { value: null, below: new Map() };
     else this.#node(key.slice(0, -1)).below.delete(key.at(-1) as string);
     return value;

@@ -54,6 +54,38 @@ describe('operations', () => {
     expect(await stash.children([])).toEqual([]);
   });
 
+  test('removing without what is below refuses where there is something, and changes nothing', async () => {
+    const { fileSystem, stash } = await emptyStash();
+    await stash.write(['a', 'b'], utf8('y'));
+    await stash.write(['c'], utf8('z'));
+    const recursive = false;
+    for (const hasValue of [false, true]) {
+      if (hasValue) await stash.write(['a'], utf8('x'));
+      const before = fileSystem.readNow(memoryPath);
+      const error = await failure(() => stash.remove(['a'], { recursive }));
+      expect(error).toBeInstanceOf(StashKeyError);
+      expect(error).toMatchObject({ code: 'has-children', key: ['a'], hasValue });
+      expect(await codeOf(() => stash.remove([], { recursive }))).toBe('has-children');
+      const operations: StashOperation[] = [
+        { type: 'remove', key: ['c'], recursive },
+        { type: 'remove', key: ['a'], recursive },
+      ];
+      expect(await failure(() => stash.batch(operations))).toMatchObject({
+        code: 'has-children',
+        operationIndex: 1,
+      });
+      expect(fileSystem.readNow(memoryPath)).toEqual(before);
+    }
+    expect(await stash.remove(['a', 'b'], { recursive })).toEqual(utf8('y'));
+    expect(await stash.remove(['a'], { recursive })).toEqual(utf8('x'));
+    expect(await codeOf(() => stash.remove(['a'], { recursive }))).toBe('key-not-found');
+    expect(await stash.batch([{ type: 'remove', key: ['c'], recursive }])).toEqual([utf8('z')]);
+    expect(await stash.remove([], { recursive })).toBeUndefined();
+    await stash.write(['a', 'b'], utf8('y'));
+    expect(await stash.remove(['a'], { recursive: true })).toBeUndefined();
+    expect(await stash.children([])).toEqual([]);
+  });
+
   test('64 levels can be written, 65 not, and nothing changes by trying', async () => {
     const { fileSystem, stash } = await emptyStash();
     const key = Array.from({ length: 65 }, (_, level) => `level ${level}`);

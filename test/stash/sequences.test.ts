@@ -15,13 +15,14 @@ import {
   unhex,
 } from './support.js';
 
-type Step =
+type Change =
   | { type: 'write'; key: string[]; value: string }
-  | { type: 'read' | 'has' | 'children' | 'remove'; key: string[] }
-  | {
-      type: 'batch';
-      steps: ({ type: 'write'; key: string[]; value: string } | { type: 'remove'; key: string[] })[];
-    }
+  | { type: 'remove'; key: string[]; recursive?: boolean };
+
+type Step =
+  | Change
+  | { type: 'read' | 'has' | 'children'; key: string[] }
+  | { type: 'batch'; steps: Change[] }
   | { type: 'reopen' | 'entries' | 'otherHandle' };
 
 const keyArbitrary = fc.array(fc.oneof({ weight: 3, arbitrary: fc.constantFrom('a', 'b') }, nameArbitrary), {
@@ -32,7 +33,10 @@ const writeArbitrary = fc.record({
   key: keyArbitrary,
   value: fc.uint8Array({ maxLength: 4 }).map(hex),
 });
-const removeArbitrary = fc.record({ type: fc.constant('remove' as const), key: keyArbitrary });
+const removeArbitrary = fc.record(
+  { type: fc.constant('remove' as const), key: keyArbitrary, recursive: fc.boolean() },
+  { requiredKeys: ['type', 'key'] },
+);
 const stepArbitrary: fc.Arbitrary<Step> = fc.oneof(
   { weight: 4, arbitrary: writeArbitrary },
   removeArbitrary,
@@ -52,10 +56,12 @@ function modelStep(models: { current: Model }, step: Step): unknown {
   switch (step.type) {
     case 'write':
       return models.current.write(step.key, step.value);
+    case 'remove':
+      return models.current.remove(step.key, step.recursive);
     case 'batch': {
       const copy = models.current.copy();
       const results = step.steps.map((inner) =>
-        inner.type === 'write' ? copy.write(inner.key, inner.value) : copy.remove(inner.key),
+        inner.type === 'write' ? copy.write(inner.key, inner.value) : copy.remove(inner.key, inner.recursive),
       );
       models.current = copy;
       return results.map((result) => result ?? null);
@@ -70,9 +76,7 @@ function modelStep(models: { current: Model }, step: Step): unknown {
   }
 }
 
-function operationOf(
-  step: { type: 'write'; key: string[]; value: string } | { type: 'remove'; key: string[] },
-): StashOperation {
+function operationOf(step: Change): StashOperation {
   return step.type === 'write' ? { ...step, value: unhex(step.value) } : step;
 }
 
@@ -83,7 +87,8 @@ async function stashStep(stash: SecureStash, step: Step): Promise<unknown> {
     case 'read':
       return hex(await stash.read(step.key));
     case 'remove': {
-      const value = await stash.remove(step.key);
+      const { recursive } = step;
+      const value = await stash.remove(step.key, recursive === undefined ? undefined : { recursive });
       return value === undefined ? null : hex(value);
     }
     case 'batch': {

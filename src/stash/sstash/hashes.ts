@@ -60,12 +60,17 @@ const byName: ReadonlyMap<string, HashFunction> = new Map(
   table.flatMap(([nativeName, noble, ...names]) => names.map((name) => [name, { nativeName, noble }])),
 );
 
+/** Longer names, in UTF-16 code units, are none: the longest has 26. */
+export const maxHashNameLength = 64;
+
 /**
  * Returns the hash function that a file names, in any case of ASCII.
  * @throws {StashCryptoError} `unsupported-hash`; so too for SHAKE, which `hashlib` has but PBKDF2 cannot use.
  */
 export function parseHashName(name: string): HashFunction {
-  const found = byName.get(name.replace(/[A-Z]/g, (letter) => letter.toLowerCase()));
+  const lower =
+    name.length > maxHashNameLength ? '' : name.replace(/[A-Z]/g, (letter) => letter.toLowerCase());
+  const found = byName.get(lower);
   if (found !== undefined) return found;
   const shown = escapeJsonString(name.slice(0, 40));
   throw new StashCryptoError(

@@ -1,7 +1,8 @@
 /**
  * Reads JSON from bytes, accepting exactly what Python's `json.loads` does (RFC 8259 with `NaN`,
  * `Infinity` and lone surrogates written as escapes), and building nothing the caller does not ask for:
- * an unauthenticated file of a million brackets costs no memory. Total, and bounded in depth.
+ * an unauthenticated file of a million brackets costs no memory. Total, bounded in depth, and linear: each
+ * byte is looked at a fixed number of times, and what is made is asked for with a limit.
  *
  * JSON.parse cannot serve: it moves integer-like names to the front and needs the text as a string, which
  * cannot be wiped. Must not import `node:` or anything outside `src/stash`.
@@ -9,7 +10,8 @@
 
 import { bytesFromAscii } from '../bytes.js';
 import { StashFormatError, type StashPart } from '../errors.js';
-import { escapeJsonString, unescapeJsonString } from '../text.js';
+import { escapedUnitByteLength, writeEscapedUnit } from '../text.js';
+import { countUnits, isUtf8, UnitCursor } from './json-string.js';
 
 /** What kind of JSON value stood at a place; integers apart from other numbers, as in Python. */
 export type JsonKind = 'object' | 'array' | 'string' | 'integer' | 'float' | 'literal';
@@ -19,15 +21,12 @@ export interface JsonSpan {
   readonly kind: JsonKind;
   readonly start: number;
   readonly end: number;
-  /** For a string: printable ASCII without escapes, so that its bytes are its text. */
+  /** For what is no list: printable ASCII without escapes, so that its bytes are its text. */
   readonly plain?: boolean;
 }
 
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-
 const quote = 0x22;
 const backslash = 0x5c;
-const numberPattern = /-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?/y;
 const literals: readonly Uint8Array[] = ['true', 'false', 'null', 'NaN', 'Infinity', '-Infinity'].map(
   (text) => bytesFromAscii(text),
 );
@@ -39,6 +38,10 @@ function isHexDigit(byte: number | undefined): boolean {
   if (byte === undefined) return false;
   const lower = byte | 0x20;
   return (byte >= 0x30 && byte <= 0x39) || (lower >= 0x61 && lower <= 0x66);
+}
+
+function isDigit(byte: number | undefined): boolean {
+  return byte !== undefined && byte >= 0x30 && byte <= 0x39;
 }
 
 /** A cursor over JSON bytes. Holds a view of the bytes; strings come out only by {@link JsonReader.text}. */
@@ -113,20 +116,73 @@ export class JsonReader {
       this.#close();
       return { kind: 'array', start, end: this.offset };
     }
-    return this.#scalar();
+    return this.#scalar(byte);
   }
 
-  /** Returns the text of a string's span, or of a number's. */
-  text(span: JsonSpan): string {
-    const raw = utf8.decode(this.#bytes.subarray(span.start, span.end));
-    return raw.includes('\\') ? unescapeJsonString(raw) : raw;
+  /** Whether the span of a string stands for `text`. */
+  isText(span: JsonSpan, text: string): boolean {
+    const cursor = this.#units(span);
+    for (let index = 0; index < text.length; index++) {
+      if (cursor.next() !== text.charCodeAt(index)) return false;
+    }
+    return cursor.next() < 0;
+  }
+
+  /**
+   * Returns the text of a string's span, or of a number's; `undefined` beyond `maxLength` UTF-16
+   * code units, which should be some thousands at most.
+   */
+  text(span: JsonSpan, maxLength: number): string | undefined {
+    const byteLength = span.end - span.start;
+    if (span.plain === true) {
+      if (byteLength > maxLength) return undefined;
+      return String.fromCharCode(...this.#bytes.subarray(span.start, span.end));
+    }
+    const units = new Uint16Array(Math.min(byteLength, maxLength));
+    const cursor = this.#units(span);
+    let count = 0;
+    for (let unit = cursor.next(); unit >= 0; unit = cursor.next()) {
+      if (count === maxLength) return undefined;
+      units[count++] = unit;
+    }
+    return String.fromCharCode(...units.subarray(0, count));
+  }
+
+  /** Returns how many UTF-16 code units a string has. */
+  unitLength(span: JsonSpan): number {
+    if (span.plain === true) return span.end - span.start;
+    return countUnits(this.#bytes, span.start, span.end);
+  }
+
+  /** Returns a byte for each unit of a string, 0xFF for those beyond ASCII: a view where it is so already. */
+  octets(span: JsonSpan): Uint8Array {
+    if (span.plain === true) return this.#bytes.subarray(span.start, span.end);
+    const octets = new Uint8Array(this.unitLength(span));
+    const cursor = this.#units(span);
+    for (let index = 0; index < octets.length; index++) octets[index] = Math.min(cursor.next(), 0xff);
+    return octets;
+  }
+
+  /** Returns the byte length of {@link JsonReader.canonical}: at most six times that of the span. */
+  canonicalByteLength(span: JsonSpan): number {
+    if (span.plain === true) return span.end - span.start;
+    const cursor = this.#units(span);
+    let byteLength = 0;
+    for (let unit = cursor.next(); unit >= 0; unit = cursor.next()) byteLength += escapedUnitByteLength(unit);
+    return byteLength;
   }
 
   /** Returns a string's inside as Python would write it, ASCII: a view where it is so already, or else new. */
   canonical(span: JsonSpan): Uint8Array {
-    // The usual case never becomes a string, which could not be wiped.
     if (span.plain === true) return this.#bytes.subarray(span.start, span.end);
-    return bytesFromAscii(escapeJsonString(this.text(span)));
+    const bytes = new Uint8Array(this.canonicalByteLength(span));
+    const cursor = this.#units(span);
+    for (let offset = 0; offset < bytes.length; ) offset = writeEscapedUnit(cursor.next(), bytes, offset);
+    return bytes;
+  }
+
+  #units(span: JsonSpan): UnitCursor {
+    return new UnitCursor(this.#bytes, span.start, span.end);
   }
 
   #open(bracket: number): void {
@@ -192,50 +248,53 @@ export class JsonReader {
 
   /** Python opens the file as ASCII and decodes the contents as UTF-8, strictly. */
   #checkText(start: number, end: number): void {
+    if (this.#part === 'contents' && isUtf8(this.#bytes, start, end)) return;
     const reason = this.#part === 'file' ? 'a byte is not ASCII' : 'a string is not valid UTF-8';
-    if (this.#part === 'contents') {
-      try {
-        utf8.decode(this.#bytes.subarray(start, end));
-        return;
-      } catch {
-        // The decoder's own error would hold nothing more than this one.
-      }
-    }
     throw new StashFormatError('bad-json', reason, this.#part, start);
   }
 
-  #scalar(): JsonSpan {
+  #scalar(first: number | undefined): JsonSpan {
     const start = this.offset;
+    const kind = isDigit(first) ? this.#number() : (this.#literal() ?? this.#number());
+    if (kind === undefined) throw this.#fault('a value is missing');
+    return { kind, start, end: this.offset, plain: true };
+  }
+
+  #literal(): JsonKind | undefined {
+    const { offset } = this;
+    const found = literals.find((literal) =>
+      literal.every((byte, index) => this.#bytes[offset + index] === byte),
+    );
+    if (found === undefined) return undefined;
+    this.offset += found.length;
+    return 'literal';
+  }
+
+  /** Moves over a number as far as there is one; if there is none, stays. */
+  #number(): JsonKind | undefined {
     const bytes = this.#bytes;
-    for (const literal of literals) {
-      if (literal.every((byte, index) => bytes[start + index] === byte)) {
-        this.offset += literal.length;
-        return { kind: 'literal', start, end: this.offset };
-      }
+    let at = this.offset;
+    if (bytes[at] === 0x2d) at++;
+    const integerEnd = bytes[at] === 0x30 ? at + 1 : this.#digitsEnd(at);
+    if (integerEnd === at) return undefined;
+    at = integerEnd;
+    if (bytes[at] === 0x2e) at = this.#digitsEnd(at + 1, at);
+    if (((bytes[at] ?? 0) | 0x20) === 0x65) {
+      const sign = bytes[at + 1];
+      at = this.#digitsEnd(at + (sign === 0x2b || sign === 0x2d ? 2 : 1), at);
     }
+    this.offset = at;
+    return at === integerEnd ? 'integer' : 'float';
+  }
+
+  /** Returns where the digits from `start` end, or `otherwise` if there are none. */
+  #digitsEnd(start: number, otherwise: number = start): number {
     let end = start;
-    while (isNumberByte(bytes[end])) end++;
-    numberPattern.lastIndex = 0;
-    // ASCII by the test above, and a number is no secret: the format has one, outside.
-    const match = numberPattern.exec(utf8.decode(bytes.subarray(start, end)));
-    if (match === null) throw this.#fault('a value is missing');
-    this.offset += match[0].length;
-    const isInteger = match[1] === undefined && match[2] === undefined;
-    return { kind: isInteger ? 'integer' : 'float', start, end: this.offset };
+    while (isDigit(this.#bytes[end])) end++;
+    return end === start ? otherwise : end;
   }
 
   #fault(reason: string): StashFormatError {
     return new StashFormatError('bad-json', reason, this.#part, this.offset);
   }
-}
-
-function isNumberByte(byte: number | undefined): boolean {
-  if (byte === undefined) return false;
-  return (
-    (byte >= 0x30 && byte <= 0x39) ||
-    byte === 0x2d ||
-    byte === 0x2b ||
-    byte === 0x2e ||
-    (byte | 0x20) === 0x65
-  );
 }

@@ -15,7 +15,13 @@ import { StashError } from '../errors.js';
 import { contended } from '../file-image.js';
 import { parseKey, type StashKey } from '../key.js';
 import { nodeFileSystem } from '../node-file-system.js';
-import { type OperationOptions, parseSignal, type SecureStashOptions } from '../options.js';
+import {
+  type OperationOptions,
+  parseRecursive,
+  parseSignal,
+  type RemoveOptions,
+  type SecureStashOptions,
+} from '../options.js';
 import { SerialQueue } from '../serial-queue.js';
 import { applyOperations, parseOperations, parseValue, type StashOperation, textsOf } from './batch.js';
 import { EntryIterator, type StashEntry } from './entries.js';
@@ -69,7 +75,7 @@ export class SecureStash {
    * @throws {StashCryptoError} `wrong-password-or-damaged`, `unsupported-hash`, `too-many-iterations` or
    * `derivation-failed`.
    * @throws {StashValueError} `bad-option`, `bad-password` or `password-failed`.
-   * @throws {StashError} `aborted`.
+   * @throws {StashError} `cancelled`.
    */
   static async open(path: string, options: SecureStashOptions): Promise<SecureStash> {
     return new SecureStash(await StashStore.open(nodeFileSystem, path, options));
@@ -79,7 +85,7 @@ export class SecureStash {
    * Returns the value of `key`, a copy that belongs to the caller.
    * @throws {StashKeyError} `bad-key`, `empty-key`, `key-not-found` or `no-value`.
    * @throws {StashValueError} `damaged-value`, or `bad-option`.
-   * @throws {StashError} as every operation: `closed`, `aborted`, and what opening the file throws.
+   * @throws {StashError} as every operation: `closed`, `cancelled`, and what opening the file throws.
    */
   async read(key: StashKey, options?: OperationOptions): Promise<Uint8Array> {
     const path = parseKey(key);
@@ -126,16 +132,17 @@ export class SecureStash {
   }
 
   /**
-   * Removes `key` and everything below it; `[]` empties the stash.
+   * Removes `key` and, unless `recursive` is `false`, everything below it; `[]` empties the stash. Whether
+   * anything is below is decided in the change itself, and not by a look before it.
    * @returns The value of `key`, or `undefined` if it had none.
-   * @throws {StashKeyError} `bad-key` or `key-not-found`.
+   * @throws {StashKeyError} `bad-key`, `key-not-found`, or `has-children` if `recursive` is `false`.
    * @throws {StashValueError} `damaged-value` (write it anew first), or `bad-option`.
    * @throws {StashIOError} as `write`.
    * @throws {StashError} as every operation.
    */
-  async remove(key: StashKey, options?: OperationOptions): Promise<Uint8Array | undefined> {
-    const path = parseKey(key);
-    return await this.#change((tree, leftovers) => removeNode(tree, path, leftovers), [], options);
+  async remove(key: StashKey, options?: RemoveOptions): Promise<Uint8Array | undefined> {
+    const removal = { key: parseKey(key), recursive: parseRecursive(options) };
+    return await this.#change((tree, leftovers) => removeNode(tree, removal, leftovers), [], options);
   }
 
   /**

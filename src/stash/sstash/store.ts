@@ -202,7 +202,7 @@ export class StashStore {
   /**
    * Runs `task` while no other store of this process changes the file.
    * @throws {StashIOError} any code, if the file is gone.
-   * @throws {StashError} `aborted`.
+   * @throws {StashError} `cancelled`.
    */
   async exclusively<Result>(task: () => Promise<Result>, signal: AbortSignal | undefined): Promise<Result> {
     return await exclusively(this.#fileSystem, this.path, task, signal);
@@ -214,7 +214,7 @@ export class StashStore {
    * @throws {StashIOError} any code. After `not-durable` the change is made, in the file and here; after any
    * other error it is in neither.
    * @throws {StashValueError} `store-too-large`.
-   * @throws {StashError} `aborted`.
+   * @throws {StashError} `cancelled`.
    */
   async commit(
     tree: TreeNode,

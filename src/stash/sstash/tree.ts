@@ -96,14 +96,30 @@ export function writeValue(top: TreeNode, key: StashKey, text: Uint8Array, lefto
   node.value = text;
 }
 
+/** What to remove. */
+export interface Removal {
+  readonly key: StashKey;
+  /** Removes what is below the key as well; otherwise anything there is an error. */
+  readonly recursive: boolean;
+}
+
 /**
- * Removes `key` with all below it and returns its value, a copy, or `undefined` if it has none. `[]`
- * empties the tree.
- * @throws {StashKeyError} `key-not-found`.
+ * Removes a key and returns its value, a copy, or `undefined` if it has none. `[]` empties the tree.
+ * @throws {StashKeyError} `key-not-found` or `has-children`; nothing is removed.
  * @throws {StashValueError} `damaged-value`; nothing is removed.
  */
-export function removeNode(top: TreeNode, key: StashKey, leftovers: Leftovers): Uint8Array | undefined {
+export function removeNode(
+  top: TreeNode,
+  { key, recursive }: Removal,
+  leftovers: Leftovers,
+): Uint8Array | undefined {
   const node = findNode(top, key);
+  if (!recursive && node.children.size > 0) {
+    throw new StashKeyError('has-children', 'there are other keys below this one', {
+      key,
+      hasValue: node.value !== undefined,
+    });
+  }
   const value = node.value === undefined ? undefined : decodeValue(key, node.value);
   if (value !== undefined) leftovers.copies.push(value);
   collectTexts(node, leftovers.dropped);
