@@ -55,7 +55,7 @@ export function includesAttributes(
   return true;
 }
 
-/** What KeePassXC adds to the attributes of every item. */
+/** What KeePassXC shows among the attributes of every item: the fields of its entry. */
 const KEEPASSXC_NAMES: ReadonlySet<string> = new Set([
   'FDO_SECRETS_CONTENT_TYPE',
   'Notes',
@@ -67,32 +67,41 @@ const KEEPASSXC_NAMES: ReadonlySet<string> = new Set([
   'Uuid',
 ]);
 
-const SCHEMA_NAME = 'xdg:schema';
+/**
+ * The schemas that say no more than "a secret" or "a note": GNOME Keyring gives one to an item that was
+ * made without. Every other one was chosen by the program that made the item.
+ */
+const GENERIC_SCHEMAS: ReadonlySet<string> = new Set([
+  'org.freedesktop.Secret.Generic',
+  'org.gnome.keyring.Note',
+]);
 
 /**
  * Tells whether an item with `attributes` is the one that was made with `wanted`.
  *
  * Equality would be wrong, for services add attributes of their own; inclusion would be wrong too, for
  * an item with further attributes of its owner's is another item, and must not be overwritten. So
- * everything in `wanted` has to be there, and beside it only what services are known to add.
+ * everything in `wanted` has to be there, and beside it only what services are known to add: a generic
+ * `xdg:schema` (GNOME Keyring), `xdg:content-type` (oo7), and the fields of a KeePassXC entry. `URL`,
+ * `UserName` and the like are names that programs use as well, so that they only count as KeePassXC's
+ * where `Uuid` and `Path`, which it always adds, are there too.
  */
 export function isSameItem(
   attributes: ReadonlyMap<string, string>,
   wanted: ReadonlyMap<string, string>,
 ): boolean {
   if (!includesAttributes(attributes, wanted)) return false;
+  const isAdded = (name: string): boolean => attributes.has(name) && !wanted.has(name);
+  const isOfKeePassXc = isAdded('Uuid') && isAdded('Path');
   for (const [name, value] of attributes) {
-    if (!wanted.has(name) && !isAddedByService(name, value)) return false;
+    if (wanted.has(name) || isAddedByAnyService(name, value)) continue;
+    if (!(isOfKeePassXc && KEEPASSXC_NAMES.has(name))) return false;
   }
   return true;
 }
 
-function isAddedByService(name: string, value: string): boolean {
-  // A schema that an application chose tells its items from those of others; these two only say "any".
-  if (name === SCHEMA_NAME) {
-    return value === 'org.freedesktop.Secret.Generic' || value.startsWith('org.gnome.keyring.');
-  }
-  return name.startsWith('xdg:') || KEEPASSXC_NAMES.has(name);
+function isAddedByAnyService(name: string, value: string): boolean {
+  return name === 'xdg:schema' ? GENERIC_SCHEMAS.has(value) : name === 'xdg:content-type';
 }
 
 /** The longest label made by {@link labelFor}, in UTF-16 units. */

@@ -40,19 +40,39 @@ export async function compareItems(
   paths: readonly string[],
   wanted: ReadonlyMap<string, string>,
 ): Promise<Candidate[]> {
+  const items = await readItems(context, operation, paths);
+  return items.map((attributes, index) => ({
+    path: paths[index] as string,
+    likeness: typeof attributes === 'string' ? attributes : likenessOf(attributes, wanted),
+  }));
+}
+
+/**
+ * Reads the attributes of the items at `paths`.
+ * @returns In the order of `paths`.
+ * @throws as `Caller.call`.
+ */
+export async function readItems(
+  context: ServiceContext,
+  operation: Operation,
+  paths: readonly string[],
+): Promise<(ReadonlyMap<string, string> | 'unreadable' | 'gone')[]> {
   return await concurrently(paths, async (path) => {
     try {
-      const attributes = await readItemAttributes(context, operation, path);
-      return { path, likeness: likenessOf(attributes, wanted) };
+      return await readItemAttributes(context, operation, path);
     } catch (error) {
-      if (hasCode(error, 'locked')) return { path, likeness: 'unreadable' };
-      if (hasCode(error, 'not-found')) return { path, likeness: 'gone' };
+      if (hasCode(error, 'locked')) return 'unreadable';
+      if (hasCode(error, 'not-found')) return 'gone';
       throw error;
     }
   });
 }
 
-function likenessOf(attributes: ReadonlyMap<string, string>, wanted: ReadonlyMap<string, string>): Likeness {
+/** How an item with `attributes` stands to those that are `wanted`. */
+export function likenessOf(
+  attributes: ReadonlyMap<string, string>,
+  wanted: ReadonlyMap<string, string>,
+): Likeness {
   if (!includesAttributes(attributes, wanted)) return 'other';
   return isSameItem(attributes, wanted) ? 'same' : 'more';
 }

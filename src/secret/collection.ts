@@ -11,7 +11,7 @@ import type { ServiceContext } from './context.js';
 import { SecretServiceError } from './errors.js';
 import { Item } from './item.js';
 import { COLLECTION_INTERFACE } from './names.js';
-import type { OperationOptions } from './operation.js';
+import { assertObject, type OperationOptions } from './operation.js';
 import { parseBoolean, parseObjectPaths, parseString } from './replies.js';
 import { type SecretInput, SecretToStore } from './secret.js';
 
@@ -57,6 +57,7 @@ export class Collection {
    */
   async createItem(item: NewItem, options: OperationOptions = {}): Promise<Item> {
     const operation = this.#context.begin(options);
+    assertObject(item, 'the new item');
     const { replace = false } = item;
     if (typeof replace !== 'boolean') {
       throw new SecretServiceError('bad-argument', 'replace must be a boolean');

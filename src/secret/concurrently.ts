@@ -8,22 +8,25 @@ const MAX_CONCURRENT_CALLS = 32;
 
 /**
  * Runs `task` for every input, at most 32 at a time.
+ * @param inputs - Each is taken when its task begins, and not before; after a failure none is.
  * @returns The results in the order of `inputs`.
  * @throws what the first task to fail threw, once the tasks that had begun have ended; no further one
  * is begun.
  */
 export async function concurrently<Input, Output>(
-  inputs: readonly Input[],
+  inputs: Iterable<Input>,
   task: (input: Input) => Promise<Output>,
 ): Promise<Output[]> {
   const outputs: Output[] = [];
-  const pending = inputs.entries();
+  const pending = inputs[Symbol.iterator]();
+  let count = 0;
   let hasFailed = false;
   let failure: unknown;
   const work = async (): Promise<void> => {
-    for (const [index, input] of pending) {
+    for (let next = pending.next(); next.done !== true; next = pending.next()) {
+      const index = count++;
       try {
-        outputs[index] = await task(input);
+        outputs[index] = await task(next.value);
       } catch (error) {
         if (!hasFailed) failure = error;
         hasFailed = true;
@@ -31,7 +34,7 @@ export async function concurrently<Input, Output>(
       if (hasFailed) return;
     }
   };
-  await Promise.all(Array.from({ length: Math.min(inputs.length, MAX_CONCURRENT_CALLS) }, work));
+  await Promise.all(Array.from({ length: MAX_CONCURRENT_CALLS }, work));
   if (hasFailed) throw failure;
   return outputs;
 }

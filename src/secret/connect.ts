@@ -4,12 +4,21 @@
  * D-Bus specification, "Message Bus Starting Services"; Secret Service specification 0.2, "D-Bus API".
  */
 
-import { type Bus, ClosedError, type Environment, openBus, sessionBus } from '../wire/index.js';
+import {
+  type Bus,
+  ClosedError,
+  ConnectError,
+  type Environment,
+  ErrorReply,
+  InvalidTextError,
+  openBus,
+  sessionBus,
+} from '../wire/index.js';
 import { Caller } from './caller.js';
 import { SecretServiceError } from './errors.js';
-import { hasCode, mapError } from './map-error.js';
+import { mapError } from './map-error.js';
 import { BUS_NAME, BUS_PATH, SERVICE_NAME } from './names.js';
-import { assertTimeoutMs, DEFAULT_TIMEOUT_MS, Operation } from './operation.js';
+import { assertObject, assertTimeoutMs, DEFAULT_TIMEOUT_MS, Operation } from './operation.js';
 import { badReply, parseString } from './replies.js';
 import { openSession, type Session, type SessionPolicy } from './session.js';
 
@@ -23,7 +32,11 @@ export interface BusOptions {
   readonly env?: Environment | undefined;
   /** Milliseconds to open the bus in; the wire's default (10 s) if not given. */
   readonly connectTimeoutMs?: number | undefined;
-  /** Milliseconds for each operation, this one included, that names none itself; 25 s if not given. */
+  /**
+   * Milliseconds for each operation that names none itself; 25 s if not given. Connecting has several deadlines:
+   * `connectTimeoutMs` for the bus, this one for its answer who owns the service's name and again for the
+   * session, and `activationTimeoutMs` if the service has to be started.
+   */
   readonly timeoutMs?: number | undefined;
   /** Cancels this operation, and no later one. */
   readonly signal?: AbortSignal | undefined;
@@ -61,6 +74,7 @@ const POLICIES: ReadonlySet<unknown> = new Set<SessionPolicy>(['encrypted', 'pre
  * {DeadlineError}, {CancelledError}. A bus that was opened for it is closed then.
  */
 export async function openService(options: ConnectOptions): Promise<OpenedService> {
+  assertObject(options, 'the options');
   const policy = options.session ?? 'encrypted';
   if (!POLICIES.has(policy)) throw new SecretServiceError('bad-argument', 'unknown session policy');
   const timeoutMs = assertTimeoutMs(options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
@@ -82,11 +96,16 @@ export async function openService(options: ConnectOptions): Promise<OpenedServic
 
 /**
  * Gives the bus that the options name.
- * @throws {SecretServiceError} `not-available`, `bad-argument`; {DeadlineError}, {CancelledError}.
+ * @throws {SecretServiceError} `not-available`, with `isAbsent` if the session bus certainly is not there;
+ * `bad-argument`; {DeadlineError}, {CancelledError}.
  */
 export async function openBusFor(options: BusOptions): Promise<OpenedBus> {
+  assertObject(options, 'the options');
   const { bus, address, env, signal } = options;
-  if (bus !== undefined) return { bus, isOurs: false };
+  if (bus !== undefined) {
+    if (typeof bus?.call !== 'function') throw new SecretServiceError('bad-argument', 'bus must be a bus');
+    return { bus, isOurs: false };
+  }
   const wireOptions = {
     ...(options.connectTimeoutMs !== undefined && {
       connectTimeoutMs: assertTimeoutMs(options.connectTimeoutMs),
@@ -104,8 +123,32 @@ export async function openBusFor(options: BusOptions): Promise<OpenedBus> {
     if (error instanceof ClosedError) {
       throw new SecretServiceError('not-available', 'the bus closed the connection', { cause: error });
     }
-    throw mapError(error, 'opening the bus');
+    if (address === undefined && error instanceof InvalidTextError) {
+      const message = `the environment has no valid address of a session bus: ${error.message}`;
+      throw new SecretServiceError('not-available', message, { cause: error });
+    }
+    const mapped = mapError(error, 'opening the bus');
+    // An address that the caller gave may be misspelt: that nothing is there says nothing about the service.
+    throw address === undefined && isNoBus(error) ? absentError(mapped) : mapped;
   }
+}
+
+/** The errors of the system for a socket that is not there, or that nobody listens at any more. */
+const NO_LISTENER_CODES: ReadonlySet<unknown> = new Set(['ENOENT', 'ECONNREFUSED']);
+
+/** Whether there is certainly no bus; of several addresses, at none of them. */
+function isNoBus(error: unknown): boolean {
+  if (!(error instanceof ConnectError)) return false;
+  if (error.code === 'no-bus') return true;
+  const { cause } = error;
+  if (error.code !== 'connect-failed' || !(cause instanceof Error)) return false;
+  if (cause instanceof AggregateError) return cause.errors.every(isNoBus);
+  return 'code' in cause && NO_LISTENER_CODES.has(cause.code);
+}
+
+/** The same failure, of a service that is certainly not there. */
+function absentError({ message, cause }: Error): SecretServiceError {
+  return new SecretServiceError('not-available', message, { cause, isAbsent: true });
 }
 
 /** The unique name of the owner, or undefined if the service is not running. */
@@ -116,13 +159,29 @@ async function readOwner(bus: Bus, operation: Operation): Promise<string | undef
     if (!name.startsWith(':')) throw badReply('GetNameOwner gave no unique name');
     return name;
   } catch (error) {
-    if (hasCode(error, 'not-available')) return undefined;
+    if (isErrorReply(error, 'NameHasNoOwner')) return undefined;
     throw error;
   }
 }
 
+/** Whether `error` stands for a reply of the bus with one of these names of `org.freedesktop.DBus.Error`. */
+function isErrorReply(error: unknown, ...names: string[]): error is SecretServiceError {
+  if (!(error instanceof SecretServiceError) || !(error.cause instanceof ErrorReply)) return false;
+  const { name } = error.cause;
+  return names.some((last) => name === `org.freedesktop.DBus.Error.${last}`);
+}
+
+/**
+ * Starts the service, which has no owner.
+ * @throws {SecretServiceError} `not-available`, with `isAbsent` if the bus does not know how to start one
+ */
 async function startService(bus: Bus, operation: Operation): Promise<string> {
-  await callBus(bus, operation, 'StartServiceByName', 'su', [SERVICE_NAME, 0], 'u');
+  try {
+    await callBus(bus, operation, 'StartServiceByName', 'su', [SERVICE_NAME, 0], 'u');
+  } catch (error) {
+    // Both say that no file tells how to start it; the second comes from the launch helper of dbus-daemon.
+    throw isErrorReply(error, 'ServiceUnknown', 'Spawn.ServiceNotFound') ? absentError(error) : error;
+  }
   const owner = await readOwner(bus, operation);
   if (owner === undefined) throw new SecretServiceError('not-available', 'the Secret Service ended at once');
   return owner;

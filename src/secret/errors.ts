@@ -8,7 +8,8 @@
 /**
  * What went wrong:
  *
- * - `not-available`: no bus, no service on it, or the service has gone.
+ * - `not-available`: no bus, no service on it, or the service has gone or does not answer; `isAbsent` tells the first
+ *   two, where they are certain, from the rest.
  * - `not-found`: the collection or item does not exist, or no longer.
  * - `no-default-collection`: no collection has the alias `default`.
  * - `locked`: the collection or item has to be unlocked first.
@@ -44,6 +45,8 @@ export type SecretServiceErrorCode =
 export interface SecretServiceErrorOptions extends ErrorOptions {
   /** The prompt the service wanted to show. */
   readonly promptPath?: string;
+  /** Whether it is certain that there is no service. */
+  readonly isAbsent?: boolean;
 }
 
 /** An operation of the Secret Service failed; `code` says how, `cause` what came from below. */
@@ -51,10 +54,17 @@ export class SecretServiceError extends Error {
   readonly code: SecretServiceErrorCode;
   /** The object path of the prompt; with the code `prompt-required` only. */
   declare readonly promptPath?: string;
+  /**
+   * With the code `not-available`: nothing is there at all, so that another place may be used instead. The environment
+   * leads to no bus, or the name of the service has no owner and the bus knows no way to start one. False for
+   * whatever may be a service or a bus in trouble.
+   */
+  readonly isAbsent: boolean;
 
   constructor(code: SecretServiceErrorCode, message: string, options: SecretServiceErrorOptions = {}) {
     super(message, 'cause' in options ? { cause: options.cause } : undefined);
     this.code = code;
+    this.isAbsent = options.isAbsent ?? false;
     if (options.promptPath !== undefined) this.promptPath = options.promptPath;
   }
 

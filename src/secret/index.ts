@@ -11,5 +11,11 @@ export { Item, type SetSecretOptions } from './item.js';
 export type { SessionAlgorithm } from './names.js';
 export type { OperationOptions } from './operation.js';
 export { Secret, type SecretInput } from './secret.js';
-export { type FoundItems, isAvailable, SecretService, type SetOptions } from './service.js';
+export {
+  type FoundItems,
+  isAvailable,
+  type MatchOptions,
+  SecretService,
+  type SetOptions,
+} from './service.js';
 export type { SessionInfo, SessionPolicy } from './session.js';

@@ -34,10 +34,14 @@ export class Operation {
 
   /**
    * Starts the clock.
-   * @throws {SecretServiceError} `bad-argument` for a `timeoutMs` that is no positive number.
+   * @throws {SecretServiceError} `bad-argument` for options, a `signal` or a `timeoutMs` that are none.
    */
   constructor(options: OperationOptions, defaultTimeoutMs: number = DEFAULT_TIMEOUT_MS) {
+    assertObject(options, 'the options');
     this.signal = options.signal;
+    if (this.signal !== undefined && !isSignal(this.signal)) {
+      throw new SecretServiceError('bad-argument', 'signal must be an AbortSignal');
+    }
     this.#timeoutMs = assertTimeoutMs(options.timeoutMs ?? defaultTimeoutMs);
     this.#endsAt = performance.now() + this.#timeoutMs;
   }
@@ -88,6 +92,22 @@ export class Operation {
         () => stop(),
       );
     });
+  }
+}
+
+/** By its shape: a signal may come from another realm. */
+function isSignal(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return 'aborted' in value && 'addEventListener' in value && typeof value.addEventListener === 'function';
+}
+
+/**
+ * Checks what must have properties: a program without types may pass anything.
+ * @throws {SecretServiceError} `bad-argument`
+ */
+export function assertObject(value: unknown, what: string): void {
+  if (typeof value !== 'object' || value === null) {
+    throw new SecretServiceError('bad-argument', `${what} must be an object`);
   }
 }
 

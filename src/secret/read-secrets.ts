@@ -14,13 +14,27 @@ import type { Operation } from './operation.js';
 import { parseMap, parseObjectPath } from './replies.js';
 import type { Secret } from './secret.js';
 
-/** Items in one GetSecrets: one failure costs at most this many single calls, and a reply stays small. */
-const BATCH_LENGTH = 256;
+/**
+ * The most items in one GetSecrets.
+ *
+ * A reply over 2^26 bytes (D-Bus specification, "Marshaling", ARRAY) ends GNOME Keyring's daemon: seen
+ * on 42.1 with 64 secrets of 1 MiB in one call, with 8 of 9 MiB and with 2 of 33 MiB; every program then
+ * loses its keyring. Nothing tells how large a secret is before it is read, so the first calls have to
+ * be safe by their number alone: eight secrets whose sizes are not known would have to be 8 MiB each on
+ * average. Only one by one is safe against that too, at three to four times the time: 200 small
+ * secrets take 20 to 25 ms of GNOME Keyring one by one, 6 to 9 ms by 8, and 6 to 7 ms by 16, 64 or 256,
+ * for many calls are under way at once. So larger batches would only add danger; these are 25 calls for
+ * 200 secrets, sent together, in one round trip. One failure costs at most 8 single calls.
+ */
+const MAX_BATCH_LENGTH = 8;
+
+/** What a batch may come to if its secrets are as large as the largest so far: an eighth of the limit. */
+const MAX_BATCH_BYTE_LENGTH = 2 ** 23;
 
 /**
  * Reads the secrets of `paths`.
  * @param paths - Without duplicates.
- * @returns By path; what is locked or gone is left out. The caller owns the secrets.
+ * @returns By path, in no order; what is locked or gone is left out. The caller owns the secrets.
  * @throws as `Caller.call`, and `bad-secret`; secrets read so far are wiped.
  */
 export async function readSecrets(
@@ -28,18 +42,46 @@ export async function readSecrets(
   operation: Operation,
   paths: readonly string[],
 ): Promise<Map<string, Secret>> {
-  const secrets = new Map<string, Secret>();
+  const secrets = new SecretsRead();
+  const left: string[] = [];
   try {
-    for (let start = 0; start < paths.length; start += BATCH_LENGTH) {
-      const batch = paths.slice(start, start + BATCH_LENGTH);
+    await concurrently(batchesOf(paths, secrets), async (batch) => {
       // One secret needs no batch: GetSecret says more about what is wrong.
-      if (batch.length > 1) await readBatch(context, operation, batch, secrets);
-      await readRest(context, operation, batch, secrets);
-    }
-    return secrets;
+      if (batch.length === 1) return await readOne(context, operation, batch[0] ?? '', secrets);
+      await readBatch(context, operation, batch, secrets);
+      left.push(...batch.filter((path) => !secrets.byPath.has(path)));
+    });
+    await concurrently(left, async (path) => await readOne(context, operation, path, secrets));
+    return secrets.byPath;
   } catch (error) {
-    for (const secret of secrets.values()) secret[Symbol.dispose]();
+    for (const secret of secrets.byPath.values()) secret[Symbol.dispose]();
     throw error;
+  }
+}
+
+/** The secrets read so far, and how large they were. */
+class SecretsRead {
+  readonly byPath = new Map<string, Secret>();
+  #largestByteLength = 0;
+
+  add(path: string, secret: Secret): void {
+    this.byPath.set(path, secret);
+    this.#largestByteLength = Math.max(this.#largestByteLength, secret.value.byteLength);
+  }
+
+  /** How many items the next batch may have. */
+  get nextBatchLength(): number {
+    const length = Math.floor(MAX_BATCH_BYTE_LENGTH / Math.max(this.#largestByteLength, 1));
+    return Math.max(1, Math.min(length, MAX_BATCH_LENGTH));
+  }
+}
+
+/** Cuts off each batch when it is asked for, by what has been read until then. */
+function* batchesOf(paths: readonly string[], secrets: SecretsRead): Generator<readonly string[], void> {
+  for (let start = 0; start < paths.length; ) {
+    const end = start + secrets.nextBatchLength;
+    yield paths.slice(start, end);
+    start = end;
   }
 }
 
@@ -47,7 +89,7 @@ async function readBatch(
   context: ServiceContext,
   operation: Operation,
   batch: readonly string[],
-  secrets: Map<string, Secret>,
+  secrets: SecretsRead,
 ): Promise<void> {
   let reply: unknown;
   try {
@@ -68,22 +110,19 @@ async function readBatch(
   for (const [key, value] of parseMap(reply, 'GetSecrets')) {
     const path = parseObjectPath(key, 'an item');
     // What was not asked for is not given to the caller.
-    if (asked.has(path)) secrets.set(path, context.session.decode(value));
+    if (asked.has(path)) secrets.add(path, context.session.decode(value));
   }
 }
 
-async function readRest(
+async function readOne(
   context: ServiceContext,
   operation: Operation,
-  batch: readonly string[],
-  secrets: Map<string, Secret>,
+  path: string,
+  secrets: SecretsRead,
 ): Promise<void> {
-  const missing = batch.filter((path) => !secrets.has(path));
-  await concurrently(missing, async (path) => {
-    try {
-      secrets.set(path, await readSecret(context, operation, path));
-    } catch (error) {
-      if (!hasCode(error, 'locked', 'not-found')) throw error;
-    }
-  });
+  try {
+    secrets.add(path, await readSecret(context, operation, path));
+  } catch (error) {
+    if (!hasCode(error, 'locked', 'not-found')) throw error;
+  }
 }

@@ -33,6 +33,16 @@ export interface FoundItems {
   readonly locked: Item[];
 }
 
+/** What the verbs that find items by attributes take. */
+export interface MatchOptions extends OperationOptions {
+  /**
+   * Only the item made with exactly these attributes, and none that has them among others; false if not given.
+   * Attributes that services are known to add do not count. An item with more attributes was made by another program, or
+   * for another purpose: a search finds it all the same.
+   */
+  readonly exact?: boolean | undefined;
+}
+
 /** What {@link SecretService.set} takes beside the attributes and the secret. */
 export interface SetOptions extends OperationOptions {
   /** The label, also for an item that exists. Without it, or empty, one is made of the attributes. */
@@ -65,8 +75,8 @@ export class SecretService {
   /**
    * Connects to the service and opens a session, an encrypted one unless the options allow another.
    * @returns A service owned by the caller, who closes it.
-   * @throws {SecretServiceError} `not-available` if there is no bus or no service; `session` if the
-   * service has no session that is allowed.
+   * @throws {SecretServiceError} `not-available` if there is no bus or no service, or none that answers (`isAbsent`
+   * tells which); `session` if the service has no session that is allowed.
    */
   static async connect(options: ConnectOptions = {}): Promise<SecretService> {
     return new SecretService(await openService(options));
@@ -129,6 +139,9 @@ export class SecretService {
    */
   async getSecrets(items: Iterable<Item>, options: OperationOptions = {}): Promise<Map<Item, Secret>> {
     const operation = this.#context.begin(options);
+    if (typeof items?.[Symbol.iterator] !== 'function') {
+      throw new SecretServiceError('bad-argument', 'the items must be iterable');
+    }
     const wanted = [...items];
     for (const item of wanted) this.#assertOurs(item);
     const paths = new Set(wanted.map((item) => item.path));
@@ -147,13 +160,13 @@ export class SecretService {
 
   /**
    * Reads the secret of the item with these attributes; the item made with exactly these comes before
-   * items that have more.
+   * items that have more, which with `exact` are none of them.
    * @returns The secret, owned by the caller; undefined if there is no such item.
    * @throws {SecretServiceError} `locked` if the item is locked, or may be among the locked ones.
    */
-  async lookup(attributes: Attributes, options: OperationOptions = {}): Promise<Secret | undefined> {
+  async lookup(attributes: Attributes, options: MatchOptions = {}): Promise<Secret | undefined> {
     const operation = this.#context.begin(options);
-    return await verbs.lookup(this.#context, operation, readSelectiveAttributes(attributes));
+    return await verbs.lookup(this.#context, operation, readWanted(attributes, options));
   }
 
   /**
@@ -185,14 +198,29 @@ export class SecretService {
   }
 
   /**
-   * Deletes every item that has these attributes, among others or not.
+   * Deletes every item that has these attributes, among others or not; with `exact` only those made with exactly these.
    * @returns How many were deleted.
    * @throws {SecretServiceError} `locked` if one of them is locked, or may be among the locked ones: the
    * others are deleted by then; `prompt-required`.
    */
-  async clear(attributes: Attributes, options: OperationOptions = {}): Promise<number> {
+  async clear(attributes: Attributes, options: MatchOptions = {}): Promise<number> {
     const operation = this.#context.begin(options);
-    return await verbs.clear(this.#context, operation, readSelectiveAttributes(attributes));
+    return await verbs.clear(this.#context, operation, readWanted(attributes, options));
+  }
+
+  /**
+   * Lists the values that the attribute `name` has in the items with these attributes, such as the users of a server;
+   * with `exact` only in those made with exactly these attributes and `name`. No secret is read.
+   * @returns Each value once, in the order the service gives the items; one that goes away meanwhile is left out.
+   * @throws {SecretServiceError} `locked` if an item's attributes are locked with it.
+   */
+  async listValues(attributes: Attributes, name: string, options: MatchOptions = {}): Promise<string[]> {
+    const operation = this.#context.begin(options);
+    const wanted = readWanted(attributes, options);
+    if (typeof name !== 'string' || wanted.attributes.has(name)) {
+      throw new SecretServiceError('bad-argument', 'the name must be a string, and none of the attributes');
+    }
+    return await verbs.listValues(this.#context, operation, wanted, name);
   }
 
   /**
@@ -237,10 +265,18 @@ export class SecretService {
   }
 
   #assertOurs(object: Item | Collection): void {
-    if (!object.belongsTo(this.#context)) {
-      throw new SecretServiceError('bad-argument', 'the object belongs to another service connection');
+    const isObject = object instanceof Item || object instanceof Collection;
+    if (!isObject || !object.belongsTo(this.#context)) {
+      throw new SecretServiceError('bad-argument', 'not an item or collection of this connection');
     }
   }
+}
+
+/** @throws {SecretServiceError} `bad-argument` */
+function readWanted(attributes: Attributes, options: MatchOptions): verbs.Wanted {
+  const { exact = false } = options;
+  if (typeof exact !== 'boolean') throw new SecretServiceError('bad-argument', 'exact must be a boolean');
+  return { attributes: readSelectiveAttributes(attributes), isExact: exact };
 }
 
 /**

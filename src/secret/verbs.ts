@@ -1,11 +1,11 @@
 /**
- * The three verbs most programs need: look a secret up, set it, clear it.
+ * The verbs most programs need: look a secret up, set it, clear it, list what there is.
  *
  * Secret Service specification 0.2. They never rely on `CreateItem`'s `replace`: with it most services
  * overwrite an item that has the attributes among others, which is another item.
  */
 
-import { type Candidate, compareItems, pathsOf } from './candidates.js';
+import { type Candidate, compareItems, type Likeness, likenessOf, pathsOf, readItems } from './candidates.js';
 import { createItem, readDefaultCollection, searchCollection, searchService } from './collection-calls.js';
 import { concurrently } from './concurrently.js';
 import type { ServiceContext } from './context.js';
@@ -15,8 +15,20 @@ import { hasCode } from './map-error.js';
 import type { Operation } from './operation.js';
 import type { Secret, SecretToStore } from './secret.js';
 
+/** Which items a verb is about. */
+export interface Wanted {
+  readonly attributes: ReadonlyMap<string, string>;
+  /** Only items made with exactly these attributes, and none that has them among others. */
+  readonly isExact: boolean;
+}
+
+/** How the items that are wanted stand to the attributes. */
+function likenessesOf({ isExact }: Wanted): Likeness[] {
+  return isExact ? ['same'] : ['same', 'more'];
+}
+
 /**
- * Reads the secret of the item with `wanted` attributes. The item made with exactly these comes before
+ * Reads the secret of the item with the `wanted` attributes. The item made with exactly these comes before
  * items that have more.
  * @returns The secret, owned by the caller; undefined if there is no such item.
  * @throws {SecretServiceError} `locked` if the item is locked, or may be among the locked ones.
@@ -24,22 +36,23 @@ import type { Secret, SecretToStore } from './secret.js';
 export async function lookup(
   context: ServiceContext,
   operation: Operation,
-  wanted: ReadonlyMap<string, string>,
+  wanted: Wanted,
 ): Promise<Secret | undefined> {
-  const found = await searchService(context, operation, wanted);
+  const found = await searchService(context, operation, wanted.attributes);
   // Nothing to choose: no need to know more.
   if (found.unlocked.length + found.locked.length === 0) return undefined;
-  if (found.unlocked.length === 1 && found.locked.length === 0) {
+  if (!wanted.isExact && found.unlocked.length === 1 && found.locked.length === 0) {
     return (await readFirst(context, operation, found.unlocked)).secret;
   }
-  const unlocked = await compareItems(context, operation, found.unlocked, wanted);
-  const locked = await compareItems(context, operation, found.locked, wanted);
+  const unlocked = await compareItems(context, operation, found.unlocked, wanted.attributes);
+  const locked = await compareItems(context, operation, found.locked, wanted.attributes);
   const same = await readFirst(context, operation, pathsOf(unlocked, 'same'));
   if (same.secret !== undefined) return same.secret;
   if (same.wasLocked || pathsOf(locked, 'same').length > 0) throw lockedError('lookup');
-  const more = await readFirst(context, operation, pathsOf(unlocked, 'more'));
+  const likenesses = likenessesOf(wanted).filter((likeness) => likeness !== 'same');
+  const more = await readFirst(context, operation, pathsOf(unlocked, ...likenesses));
   if (more.secret !== undefined) return more.secret;
-  const closed = [...pathsOf(unlocked, 'unreadable'), ...pathsOf(locked, 'more', 'unreadable')];
+  const closed = [...pathsOf(unlocked, 'unreadable'), ...pathsOf(locked, ...likenesses, 'unreadable')];
   if (more.wasLocked || closed.length > 0) throw lockedError('lookup');
   return undefined;
 }
@@ -154,20 +167,17 @@ async function relabel(
 }
 
 /**
- * Deletes every item that has the `wanted` attributes, among others or not.
+ * Deletes every item that has the `wanted` attributes.
  * @returns How many were deleted.
  * @throws {SecretServiceError} `locked` if one of them is locked, or may be among the locked ones: the
  * others are deleted by then; `prompt-required`.
  */
-export async function clear(
-  context: ServiceContext,
-  operation: Operation,
-  wanted: ReadonlyMap<string, string>,
-): Promise<number> {
-  const found = await searchService(context, operation, wanted);
-  const unlocked = await compareItems(context, operation, found.unlocked, wanted);
-  const locked = await compareItems(context, operation, found.locked, wanted);
-  const outcomes = await concurrently(pathsOf(unlocked, 'same', 'more'), async (path) => {
+export async function clear(context: ServiceContext, operation: Operation, wanted: Wanted): Promise<number> {
+  const found = await searchService(context, operation, wanted.attributes);
+  const unlocked = await compareItems(context, operation, found.unlocked, wanted.attributes);
+  const locked = await compareItems(context, operation, found.locked, wanted.attributes);
+  const likenesses = likenessesOf(wanted);
+  const outcomes = await concurrently(pathsOf(unlocked, ...likenesses), async (path) => {
     try {
       await deleteItem(context, operation, path);
       return 'deleted';
@@ -177,9 +187,34 @@ export async function clear(
       throw error;
     }
   });
-  const closed = [...pathsOf(unlocked, 'unreadable'), ...pathsOf(locked, 'same', 'more', 'unreadable')];
+  const closed = [...pathsOf(unlocked, 'unreadable'), ...pathsOf(locked, ...likenesses, 'unreadable')];
   if (outcomes.includes('locked') || closed.length > 0) throw lockedError('clear');
   return outcomes.filter((outcome) => outcome === 'deleted').length;
+}
+
+/**
+ * Gives the values that the attribute `name` has in the items with the `wanted` attributes; exact items are those made
+ * with these and `name`.
+ * @returns Each once, in the order of the items.
+ * @throws {SecretServiceError} `locked` if the attributes of an item are locked with it.
+ */
+export async function listValues(
+  context: ServiceContext,
+  operation: Operation,
+  wanted: Wanted,
+  name: string,
+): Promise<string[]> {
+  const found = await searchService(context, operation, wanted.attributes);
+  const items = await readItems(context, operation, [...found.unlocked, ...found.locked]);
+  const values = new Set<string>();
+  for (const attributes of items) {
+    if (attributes === 'unreadable') throw lockedError('listValues');
+    const value = attributes === 'gone' ? undefined : attributes.get(name);
+    if (attributes === 'gone' || value === undefined) continue;
+    const whole = new Map(wanted.attributes).set(name, value);
+    if (likenessesOf(wanted).includes(likenessOf(attributes, whole))) values.add(value);
+  }
+  return [...values];
 }
 
 function lockedError(verb: string): SecretServiceError {

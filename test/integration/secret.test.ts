@@ -173,6 +173,42 @@ describeKeyring('the Secret Service client on a real keyring', () => {
     expect(all).not.toContain('secret = old');
   });
 
+  it('with `exact` takes the item that was made with the attributes, and leaves those with more', async () => {
+    const attributes = { service: 'mail', account: 'ann' };
+    const exact = true;
+    const more = { ...attributes, profile: 'work' };
+    secretTool(daemon, ['store', '--label=more', ...flat(more)], Buffer.from('more'));
+    expect((await service.lookup(attributes))?.text()).toBe('more');
+    expect(await service.lookup(attributes, { exact })).toBeUndefined();
+    expect(await service.clear(attributes, { exact })).toBe(0);
+    secretTool(
+      daemon,
+      ['store', '--label=same', ...flat({ ...attributes, account: 'bob' })],
+      Buffer.from('b'),
+    );
+    expect((await service.lookup({ ...attributes, account: 'bob' }, { exact }))?.text()).toBe('b');
+    expect((await service.listValues({ service: 'mail' }, 'account')).toSorted()).toEqual(['ann', 'bob']);
+    expect(await service.listValues({ service: 'mail' }, 'account', { exact })).toEqual(['bob']);
+    expect(await service.clear({ ...attributes, account: 'bob' }, { exact })).toBe(1);
+    expect(secretTool(daemon, ['lookup', ...flat(more)]).output.toString()).toBe('more');
+    expect(await service.clear(attributes)).toBe(1);
+  });
+
+  it.each<[string, Record<string, string>]>([
+    ['names that KeePassXC gives too', { URL: 'https://bank', UserName: 'ann' }],
+    ['a name of xdg', { 'xdg:creator': 'them' }],
+    ['a schema', { 'xdg:schema': 'org.example.Mail' }],
+  ])('does not take an item for another one that has %s', async (_name, added) => {
+    const wanted = { application: 'x' };
+    await service.set({ ...wanted, ...added }, 'BANK');
+    await service.set(wanted, 'OTHER');
+    await service.set(wanted, 'CHANGED');
+    expect((await service.lookup({ ...wanted, ...added }))?.text()).toBe('BANK');
+    expect((await service.lookup(wanted))?.text()).toBe('CHANGED');
+    expect(secretTool(daemon, ['lookup', ...flat({ ...wanted, ...added })]).output.toString()).toBe('BANK');
+    expect(await collection.items()).toHaveLength(2);
+  });
+
   it('notices what secret-tool deletes', async () => {
     const item = await service.set({ a: 'b' }, 'x');
     expect(secretTool(daemon, ['clear', 'a', 'b']).status).toBe(0);
@@ -277,7 +313,10 @@ describeKeyring('a keyring that is locked, or goes away', () => {
     await using bus = await startPrivateBus();
     const before = sockets();
     expect(await isAvailable({ address: bus.address })).toBe(false);
-    await expect(SecretService.connect({ address: bus.address })).rejects.toEqual(error('not-available'));
+    await expect(SecretService.connect({ address: bus.address })).rejects.toMatchObject({
+      code: 'not-available',
+      isAbsent: true,
+    });
     expect(sockets()).toBe(before);
     const daemon = await startPrivateKeyring({ bus });
     const service = await SecretService.connect({ address: bus.address });

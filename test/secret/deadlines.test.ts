@@ -40,6 +40,11 @@ const operations: [string, string[], Run][] = [
     ({ client }, options) => client.clear(attributes, options),
   ],
   [
+    'listValues',
+    ['SearchItems', 'Get:Attributes'],
+    ({ client }, options) => client.listValues(attributes, 'c', options),
+  ],
+  [
     'createItem',
     ['CreateItem'],
     ({ collection }, options) => collection.createItem({ label: 'x', attributes, secret: 'x' }, options),
@@ -122,12 +127,14 @@ test('one deadline bounds all calls of an operation', async () => {
     while (performance.now() < end);
     return proper();
   });
-  const start = performance.now();
-  await expect(objects.client.clear(attributes, { timeoutMs: 100 })).rejects.toMatchObject({
-    name: 'DeadlineError',
-    timeoutMs: 100,
-  });
-  expect(performance.now() - start).toBeLessThan(350);
+  for (const run of [
+    () => objects.client.clear(attributes, { timeoutMs: 100 }),
+    () => objects.client.listValues(attributes, 'c', { timeoutMs: 100 }),
+  ]) {
+    const start = performance.now();
+    await expect(run()).rejects.toMatchObject({ name: 'DeadlineError', timeoutMs: 100 });
+    expect(performance.now() - start).toBeLessThan(350);
+  }
   expect(service.items.size).toBe(201);
   await objects.client.close();
 });

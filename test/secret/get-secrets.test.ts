@@ -31,18 +31,30 @@ function decodedSecrets(client: SecretService): Secret[] {
 }
 
 describe('reading many secrets', () => {
-  test('takes one call for many items, and keeps their order', async () => {
+  test('takes a call for eight items, and keeps their order', async () => {
     const { service, client } = await connected({ session: 'encrypted' });
-    for (let index = 0; index < 600; index++) service.add({ a: 'b' }, `secret ${index}`);
+    for (let index = 0; index < 601; index++) service.add({ a: 'b' }, `secret ${index}`);
     const { unlocked } = await client.search({ a: 'b' });
     unlocked.reverse();
     const before = service.calls.length;
     const secrets = await client.getSecrets(unlocked);
-    expect(service.members.slice(before)).toEqual(['GetSecrets', 'GetSecrets', 'GetSecrets']);
+    expect(service.members.slice(before)).toEqual([...Array(75).fill('GetSecrets'), 'GetSecret']);
     expect([...secrets.keys()]).toEqual(unlocked);
     expect([...secrets.values()].map((secret) => secret.text())).toEqual(
-      Array.from({ length: 600 }, (_, index) => `secret ${599 - index}`),
+      Array.from({ length: 601 }, (_, index) => `secret ${600 - index}`),
     );
+    await client.close();
+  });
+
+  test('reads 200 secrets with calls that all are under way at once', async () => {
+    const { service, client } = await connected();
+    for (let index = 0; index < 200; index++) service.add({ a: 'b' }, `secret ${index}`);
+    const { unlocked } = await client.search({ a: 'b' });
+    const before = service.calls.length;
+    // None is answered: those that were sent did not wait for the answer to another.
+    service.override('GetSecrets', undefined);
+    await expect(client.getSecrets(unlocked, { timeoutMs: 200 })).rejects.toThrow();
+    expect(service.members.slice(before)).toEqual(Array(25).fill('GetSecrets'));
     await client.close();
   });
 
@@ -125,11 +137,66 @@ describe('reading many secrets', () => {
     const decoded = decodedSecrets(client);
     let batches = 0;
     service.override('GetSecrets', (_call, proper) =>
-      ++batches === 1 ? proper() : failed('org.freedesktop.Secret.Error.NoSession'),
+      ++batches <= 10 ? proper() : failed('org.freedesktop.Secret.Error.NoSession'),
     );
     await expect(client.getSecrets(unlocked)).rejects.toEqual(error('session'));
-    expect(decoded).toHaveLength(256);
+    expect(decoded).toHaveLength(80);
     for (const secret of decoded) expect(() => secret.value).toThrow(error('disposed'));
+    await client.close();
+  });
+});
+
+/** What each GetSecrets came to, in bytes of secrets. */
+function replyByteLengths(service: MockService): number[] {
+  const byteLengths: number[] = [];
+  service.override('GetSecrets', (call, proper) => {
+    const [asked] = call.body as [string[]];
+    byteLengths.push(asked.reduce((sum, path) => sum + service.item(path).value.byteLength, 0));
+    return proper();
+  });
+  return byteLengths;
+}
+
+describe('large secrets', () => {
+  const MIB = 2 ** 20;
+
+  test('never come in one reply that ends the daemon', async () => {
+    const { service, client } = await connected();
+    const value = new Uint8Array(MIB).fill(0x61);
+    for (let index = 0; index < 140; index++) service.add({ a: 'b' }, value);
+    const byteLengths = replyByteLengths(service);
+    const { unlocked } = await client.search({ a: 'b' });
+    const secrets = await client.getSecrets(unlocked);
+    expect(secrets.size).toBe(140);
+    expect(Math.max(...byteLengths)).toBeLessThanOrEqual(8 * MIB);
+    await client.close();
+  });
+
+  test.each([
+    { byteLength: MIB, batchLength: 8 },
+    { byteLength: MIB + 1, batchLength: 7 },
+    { byteLength: 2 * MIB, batchLength: 4 },
+    { byteLength: 4 * MIB, batchLength: 2 },
+    { byteLength: 4 * MIB + 1, batchLength: 1 },
+    { byteLength: 9 * MIB, batchLength: 1 },
+  ])('of $byteLength bytes make the batches after them $batchLength long', async (row) => {
+    const { service, client } = await connected();
+    service.add({ a: 'b' }, new Uint8Array(row.byteLength));
+    // As many as are under way before the first answer, and two more batches.
+    for (let index = 1; index < 32 * 8 + 2 * row.batchLength; index++) service.add({ a: 'b' }, '');
+    const { unlocked } = await client.search({ a: 'b' });
+    const asked: number[] = [];
+    service.override('GetSecrets', (call, proper) => {
+      asked.push((call.body as [string[]])[0].length);
+      return proper();
+    });
+    const before = service.calls.length;
+    expect((await client.getSecrets(unlocked)).size).toBe(unlocked.length);
+    const later = row.batchLength > 1 ? [row.batchLength, row.batchLength] : [];
+    expect(asked).toEqual([...Array(32).fill(8), ...later]);
+    expect(service.members.slice(before).filter((member) => member === 'GetSecret')).toHaveLength(
+      2 - later.length,
+    );
     await client.close();
   });
 });

@@ -103,9 +103,15 @@ describe('availability', () => {
   test('without a bus', async () => {
     const noBus = { address: 'unix:path=/nonexistent/bus' };
     expect(await isAvailable(noBus)).toBe(false);
-    await expect(SecretService.connect(noBus)).rejects.toEqual(error('not-available'));
+    await expect(SecretService.connect(noBus)).rejects.toMatchObject({
+      code: 'not-available',
+      isAbsent: false,
+    });
     expect(await isAvailable({ env: {} })).toBe(false);
-    await expect(SecretService.connect({ env: {} })).rejects.toEqual(error('not-available'));
+    await expect(SecretService.connect({ env: {} })).rejects.toMatchObject({
+      code: 'not-available',
+      isAbsent: true,
+    });
     await expect(SecretService.connect({ address: 'nonsense' })).rejects.toEqual(error('bad-argument'));
   });
 

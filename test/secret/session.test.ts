@@ -238,22 +238,41 @@ describe('the owner of the name', () => {
   });
 
   test.each([
-    'org.freedesktop.DBus.Error.ServiceUnknown',
-    'org.freedesktop.DBus.Error.Spawn.ExecFailed',
-    'org.freedesktop.DBus.Error.Spawn.ChildExited',
-    'org.freedesktop.DBus.Error.TimedOut',
-    'org.freedesktop.DBus.Error.NoReply',
-  ])('that cannot be started with %s is not available', async (name) => {
+    ['org.freedesktop.DBus.Error.ServiceUnknown', true],
+    ['org.freedesktop.DBus.Error.Spawn.ServiceNotFound', true],
+    ['org.freedesktop.DBus.Error.Spawn.ExecFailed', false],
+    ['org.freedesktop.DBus.Error.Spawn.ChildExited', false],
+    ['org.freedesktop.DBus.Error.TimedOut', false],
+    ['org.freedesktop.DBus.Error.NoReply', false],
+  ])('that cannot be started with %s is not available, and absent: %s', async (name, isAbsent) => {
     const service = new MockService();
     service.isRunning = false;
     service.override('StartServiceByName', failed(name));
-    await expect(service.connect()).rejects.toEqual(error('not-available'));
+    await expect(service.connect()).rejects.toMatchObject({
+      name: 'SecretServiceError',
+      code: 'not-available',
+      isAbsent,
+      message: `StartServiceByName: the service answered ${name}`,
+      cause: { name },
+    });
+  });
+
+  test('that does not answer is not available, but not absent', async () => {
+    const service = new MockService();
+    const name = 'org.freedesktop.DBus.Error.ServiceUnknown';
+    for (const member of ['OpenSession', 'GetNameOwner']) {
+      service.overrides.clear();
+      service.override(member, failed(name));
+      const rejection = { code: 'not-available', isAbsent: false };
+      await expect(service.connect(), member).rejects.toMatchObject(rejection);
+    }
+    expect(service.members).not.toContain('StartServiceByName');
   });
 
   test('that ends at once is not available', async () => {
     const service = new MockService();
     service.override('GetNameOwner', failed('org.freedesktop.DBus.Error.NameHasNoOwner'));
-    await expect(service.connect()).rejects.toEqual(error('not-available'));
+    await expect(service.connect()).rejects.toMatchObject({ code: 'not-available', isAbsent: false });
   });
 
   test.each([

@@ -20,7 +20,10 @@ async function outcome(run: Promise<unknown>): Promise<unknown> {
 
 describe('any sequence of verbs', () => {
   const attributes = fc
-    .record({ a: fc.constantFrom('1', '2'), b: fc.constantFrom('1', '2') }, { requiredKeys: [] })
+    .record(
+      { a: fc.constantFrom('1', '2'), b: fc.constantFrom('1', '2'), c: fc.constant('1') },
+      { requiredKeys: [] },
+    )
     .filter((record) => Object.keys(record).length > 0)
     .map((record) => record as Record<string, string>);
   const step = fc.oneof(
@@ -29,15 +32,16 @@ describe('any sequence of verbs', () => {
       attributes,
       value: fc.string({ maxLength: 3, unit: 'grapheme' }),
     }),
-    fc.record({ verb: fc.constant('lookup' as const), attributes }),
-    fc.record({ verb: fc.constant('clear' as const), attributes }),
+    fc.record({ verb: fc.constant('lookup' as const), attributes, exact: fc.boolean() }),
+    fc.record({ verb: fc.constant('clear' as const), attributes, exact: fc.boolean() }),
+    fc.record({ verb: fc.constant('listValues' as const), attributes, exact: fc.boolean() }),
     fc.record({ verb: fc.constant('lock' as const), attributes }),
     fc.record({ verb: fc.constant('unlock' as const), attributes }),
   );
   const additions = fc.constantFrom<Record<string, string>>(
     {},
     { 'xdg:schema': 'org.freedesktop.Secret.Generic' },
-    { Title: 't', Uuid: '1' },
+    { Title: 't', Uuid: '1', Path: '/t' },
   );
 
   /** What should be stored, by the attributes each item was made with. */
@@ -59,12 +63,13 @@ describe('any sequence of verbs', () => {
   async function apply(
     client: SecretService,
     model: Model,
-    command: typeof step extends fc.Arbitrary<infer Step> ? Step : never,
+    command: Exclude<
+      typeof step extends fc.Arbitrary<infer Step> ? Step : never,
+      { verb: 'lock' | 'unlock' }
+    >,
   ): Promise<void> {
     const wanted = command.attributes;
     const [same] = model.same(wanted);
-    const including = model.including(wanted);
-    const isAnyLocked = including.some((item) => item.isLocked);
     if (command.verb === 'set') {
       const result = await outcome(client.set(wanted, command.value));
       if (same?.isLocked === true) {
@@ -75,14 +80,30 @@ describe('any sequence of verbs', () => {
       else same.value = command.value;
       return;
     }
+    const { exact } = command;
+    if (command.verb === 'listValues') {
+      for (const name of ['a', 'b', 'c'].filter((other) => !(other in wanted))) {
+        const including = model.including(wanted).filter((item) => name in item.attributes);
+        const made = including.filter((item) =>
+          model.same({ ...wanted, [name]: item.attributes[name] ?? '' }).includes(item),
+        );
+        const values = new Set((exact ? made : including).map((item) => item.attributes[name]));
+        const listed = await client.listValues(wanted, name, { exact });
+        expect(listed).toHaveLength(values.size);
+        expect(new Set(listed)).toEqual(values);
+      }
+      return;
+    }
+    const including = exact ? model.same(wanted) : model.including(wanted);
+    const isAnyLocked = including.some((item) => item.isLocked);
     if (command.verb === 'clear') {
-      const result = await outcome(client.clear(wanted));
+      const result = await outcome(client.clear(wanted, { exact }));
       const deleted = including.filter((item) => !item.isLocked);
       expect(result).toBe(isAnyLocked ? 'locked' : deleted.length);
       for (const item of deleted) model.items.splice(model.items.indexOf(item), 1);
       return;
     }
-    const found = await outcome(client.lookup(wanted).then((secret) => secret?.text()));
+    const found = await outcome(client.lookup(wanted, { exact }).then((secret) => secret?.text()));
     const open = including.filter((item) => !item.isLocked);
     if (same !== undefined) expect(found).toBe(same.isLocked ? 'locked' : same.value);
     else if (open.length > 0) expect(open.map((item) => item.value)).toContain(found);

@@ -29,7 +29,7 @@ describe('set', () => {
   test.each([
     [{ 'xdg:schema': 'org.freedesktop.Secret.Generic' }],
     [{ 'xdg:schema': 'org.gnome.keyring.Note' }],
-    [{ 'xdg:content-type': 'text/plain', 'xdg:anything': '' }],
+    [{ 'xdg:content-type': 'text/plain' }],
     [{ Title: 't', UserName: '', URL: '', Notes: '', Uuid: '12', Path: '/t', TOTP: '' }],
   ])('knows its item again when the service has added %j', async (added) => {
     const { service, client } = await connected();
@@ -242,6 +242,142 @@ describe('clear', () => {
     service.add({ a: '1' }, 'x');
     await expect(client.clear({ a: '1' })).rejects.toEqual(error('locked'));
     expect([...service.items.keys()]).toEqual([locked]);
+    await client.close();
+  });
+});
+
+/** What a keyring makes of `{ service, account }`, and the items of others that a search finds with it. */
+const SCHEMA = 'org.freedesktop.Secret.Generic';
+const wanted = { 'xdg:schema': SCHEMA, service: 's', account: 'ann' };
+const additions = { 'xdg:content-type': 'text/plain', Uuid: '1', Path: '/t', Title: 't' };
+const exact = true;
+
+describe('with `exact`, lookup and clear', () => {
+  test('leave items alone that have more attributes', async () => {
+    const { service, client } = await connected();
+    const more = service.add({ ...wanted, profile: 'work' }, 'more');
+    expect(await client.lookup(wanted, { exact })).toBeUndefined();
+    expect(await client.clear(wanted, { exact })).toBe(0);
+    expect(text(await client.lookup(wanted, { exact: false }))).toBe('more');
+    const ours = service.add({ ...wanted, ...additions }, 'ours');
+    expect(text(await client.lookup(wanted, { exact }))).toBe('ours');
+    expect(await client.clear(wanted, { exact })).toBe(1);
+    expect(service.items.has(ours)).toBe(false);
+    expect(service.items.has(more)).toBe(true);
+    expect(await client.clear(wanted, { exact: false })).toBe(1);
+    await client.close();
+  });
+
+  test('do not mind locked items of others, and do mind what may be theirs', async () => {
+    const { service, client } = await connected();
+    service.add({ ...wanted, profile: 'work' }, 'more', { isLocked: true });
+    expect(await client.lookup(wanted, { exact })).toBeUndefined();
+    expect(await client.clear(wanted, { exact })).toBe(0);
+    const path = service.add(wanted, 'ours', { isLocked: true });
+    await expect(client.lookup(wanted, { exact })).rejects.toEqual(error('locked'));
+    await expect(client.clear(wanted, { exact })).rejects.toEqual(error('locked'));
+    service.items.delete(path);
+    // Its attributes are locked with it: it may be the one.
+    service.override('Get:Attributes', failed('org.freedesktop.Secret.Error.IsLocked'));
+    await expect(client.lookup(wanted, { exact })).rejects.toEqual(error('locked'));
+    await expect(client.clear(wanted, { exact })).rejects.toEqual(error('locked'));
+    expect(service.items.size).toBe(1);
+    await client.close();
+  });
+
+  test('do not mind items that vanish meanwhile', async () => {
+    const { service, client } = await connected();
+    const gone = service.add(wanted, 'gone');
+    service.override('Get:Attributes', (call, proper) => {
+      if (call.path === gone) service.items.delete(gone);
+      return proper();
+    });
+    expect(await client.lookup(wanted, { exact })).toBeUndefined();
+    service.add(wanted, 'there');
+    service.override('SearchItems', { signature: 'aoao', body: [[gone, ...service.items.keys()], []] });
+    expect(text(await client.lookup(wanted, { exact }))).toBe('there');
+    expect(await client.clear(wanted, { exact })).toBe(1);
+    await client.close();
+  });
+
+  test('take nothing but a boolean for it', async () => {
+    const { service, client } = await connected();
+    service.add(wanted, 'x');
+    for (const bad of [null, 'yes', 1, {}]) {
+      const options = { exact: bad as unknown as boolean };
+      await expect(client.lookup(wanted, options)).rejects.toEqual(error('bad-argument'));
+      await expect(client.clear(wanted, options)).rejects.toEqual(error('bad-argument'));
+      await expect(client.listValues({ a: '1' }, 'b', options)).rejects.toEqual(error('bad-argument'));
+    }
+    expect(service.items.size).toBe(1);
+    await client.close();
+  });
+});
+
+describe('listValues', () => {
+  const { account: _, ...ofService } = wanted;
+
+  test('gives the values of an attribute, each once, of items with more attributes as well', async () => {
+    const { service, client } = await connected();
+    for (const account of ['bob', 'ann', 'bob', '']) service.add({ ...ofService, account }, 'x');
+    service.add({ ...ofService, account: 'cleo', profile: 'work' }, 'x');
+    service.add({ ...ofService, account: 'dan' }, 'x', { isLocked: true });
+    service.add({ ...ofService, profile: 'work' }, 'x');
+    service.add({ ...wanted, service: 'other', account: 'eve' }, 'x');
+    expect(await client.listValues(ofService, 'account')).toEqual(['bob', 'ann', '', 'cleo', 'dan']);
+    expect(await client.listValues({ service: 'none' }, 'account')).toEqual([]);
+    await client.close();
+  });
+
+  test('with `exact` gives those of items with these attributes and that one', async () => {
+    const { service, client } = await connected();
+    service.add({ ...ofService, ...additions, account: 'ann' }, 'x');
+    service.add({ ...ofService, account: 'dan' }, 'x', { isLocked: true });
+    service.add({ ...ofService, account: 'cleo', profile: 'work' }, 'x');
+    service.add(ofService, 'x');
+    expect(await client.listValues(ofService, 'account', { exact })).toEqual(['ann', 'dan']);
+    await client.close();
+  });
+
+  test('leaves out what vanishes, and what does not have the attributes whatever the search says', async () => {
+    const { service, client } = await connected();
+    const gone = service.add({ ...ofService, account: 'gone' }, 'x');
+    service.add({ ...ofService, account: 'ann' }, 'x');
+    service.add({ ...ofService, service: 'other', account: 'bob' }, 'x');
+    service.override('SearchItems', { signature: 'aoao', body: [[...service.items.keys()], []] });
+    service.items.delete(gone);
+    expect(await client.listValues(ofService, 'account')).toEqual(['ann']);
+    expect(await client.listValues(ofService, 'account', { exact })).toEqual(['ann']);
+    await client.close();
+  });
+
+  test('says that an item is locked if its attributes are, for it may be one of them', async () => {
+    const { service, client } = await connected();
+    service.add({ ...ofService, account: 'ann' }, 'x');
+    const locked = service.add({ ...ofService, account: 'bob' }, 'x', { isLocked: true });
+    service.override('Get:Attributes', (call, proper) =>
+      call.path === locked ? failed('org.freedesktop.Secret.Error.IsLocked') : proper(),
+    );
+    await expect(client.listValues(ofService, 'account')).rejects.toEqual(error('locked'));
+    await client.close();
+  });
+
+  test('reports any other failure', async () => {
+    const { service, client } = await connected();
+    service.add({ ...ofService, account: 'ann' }, 'x');
+    service.override('Get:Attributes', failed('org.freedesktop.DBus.Error.NoReply'));
+    await expect(client.listValues(ofService, 'account')).rejects.toEqual(error('not-available'));
+    await client.close();
+  });
+
+  test('refuses what is no name, and one that is wanted already', async () => {
+    const { service, client } = await connected();
+    const sent = service.calls.length;
+    for (const name of [undefined, null, 1, 'service'] as unknown as string[]) {
+      await expect(client.listValues(ofService, name)).rejects.toEqual(error('bad-argument'));
+    }
+    await expect(client.listValues({}, 'account')).rejects.toEqual(error('bad-argument'));
+    expect(service.calls.length).toBe(sent);
     await client.close();
   });
 });

@@ -236,6 +236,15 @@ describe('padding', () => {
     }
   });
 
+  test('is judged rightly where every byte of one to three blocks is the same', () => {
+    for (const byteLength of [16, 32, 48]) {
+      for (let byte = 0; byte < 256; byte++) {
+        const expected = byte >= 1 && byte <= 16 ? byteLength - byte : undefined;
+        expect(unpaddedByteLength(new Uint8Array(byteLength).fill(byte)), `${byte}`).toBe(expected);
+      }
+    }
+  });
+
   test('is refused in no bytes and in parts of a block', () => {
     for (let byteLength = 0; byteLength <= 33; byteLength++) {
       if (byteLength % 16 === 0 && byteLength > 0) continue;

@@ -4,8 +4,8 @@
  */
 import { createCipheriv, createDecipheriv, getDiffieHellman, hkdfSync, randomBytes } from 'node:crypto';
 import { type ConnectOptions, SecretService } from '../../../src/secret/index.js';
-import { type Message, Variant } from '../../../src/wire/index.js';
-import { failed, openScriptedBus, type Reply, returned, type ScriptedBus } from './scripted-bus.js';
+import { type Message, type Transport, Variant } from '../../../src/wire/index.js';
+import { failed, openScriptedBus, type Reply, returned, type ScriptedBus, serveBus } from './scripted-bus.js';
 
 export const ENCRYPTED = 'dh-ietf1024-sha256-aes128-cbc-pkcs7';
 export const LOGIN = '/org/freedesktop/secrets/collection/login';
@@ -85,6 +85,11 @@ export class MockService {
 
   async openBus(): Promise<ScriptedBus> {
     return await openScriptedBus((call) => this.#respond(call));
+  }
+
+  /** Plays the bus and this service on the far end of any transport. */
+  serve(transport: Transport): void {
+    serveBus(transport, (call) => this.#respond(call));
   }
 
   /** Connects a client to this service. */

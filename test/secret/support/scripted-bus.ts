@@ -42,7 +42,10 @@ class BusPeer {
   constructor(transport: Transport, respond: (call: Message) => Reply) {
     this.#transport = transport;
     this.#respond = respond;
-    transport.start({ receive: (bytes) => this.#receive(bytes), ended: () => {} });
+  }
+
+  begin(): void {
+    this.#transport.start({ receive: (bytes) => this.#receive(bytes), ended: () => {} });
   }
 
   hangUp(): void {
@@ -94,10 +97,16 @@ class BusPeer {
   }
 }
 
+/** Plays the bus on the far end of any transport. */
+export function serveBus(transport: Transport, respond: (call: Message) => Reply): void {
+  new BusPeer(transport, respond).begin();
+}
+
 /** Opens a bus whose answers come from `respond`. */
 export async function openScriptedBus(respond: (call: Message) => Reply): Promise<ScriptedBus> {
   const [ours, theirs] = createMemoryPair();
   const peer = new BusPeer(theirs, respond);
+  peer.begin();
   const bus = await openBus(ours);
   return { bus, hangUp: () => peer.hangUp() };
 }
