@@ -4,19 +4,19 @@
  */
 import type { Backend, OperationOptions } from './backend.js';
 import { KeyringError, toKeyringError } from './errors.js';
-import { openSecretService } from './secret-service-backend.js';
+import { isAbsent, openSecretService } from './secret-service-backend.js';
 import { openStash } from './stash-backend.js';
 
 /** Where secrets are kept and how that is reached. */
 export interface KeyringOptions extends OperationOptions {
   /**
-   * A stash to use where there is no Secret Service. Without it there is none: secrets never go to a file that the
-   * caller did not ask for.
+   * A stash to use where there certainly is no Secret Service: the environment leads to no bus, or nothing on the bus is
+   * or can be started as one. Without it there is none: secrets never go to a file that the caller did not ask for.
    */
   readonly stash?: StashLocation | undefined;
   /** The place to use, whatever else there is. Without it: the Secret Service, else the stash. */
   readonly backend?: 'secret-service' | 'stash' | undefined;
-  /** Address of the bus to look for the Secret Service on; without it the session bus. */
+  /** Address of the bus to look for the Secret Service on, which has to be there; without it the session bus. */
   readonly address?: string | undefined;
   /** The environment to find the session bus by; `process.env` if not given. */
   readonly env?: Readonly<Record<string, string | undefined>> | undefined;
@@ -33,7 +33,14 @@ export interface StashLocation {
   readonly create?: boolean | undefined;
 }
 
-/** Secrets by service and account. Every method rejects with `KeyringError` and nothing else. */
+/**
+ * Secrets by service and account. Every method rejects with `KeyringError` and nothing else.
+ *
+ * What counts as the secret of a service and an account: on the Secret Service the item with the attributes
+ * `xdg:schema` = `org.freedesktop.Secret.Generic`, `service` and `account` and with no others but those that services are
+ * known to add, in any collection, as keytar makes it too; in a stash the value at the key `[service, account]`. An item
+ * with more attributes and a value at a deeper key are others' secrets: they are not given, not listed and not deleted.
+ */
 export class Keyring {
   /** Where the secrets are kept. */
   readonly backend: 'secret-service' | 'stash';
@@ -47,7 +54,7 @@ export class Keyring {
 
   /** Gives a secret as bytes that the caller owns, or undefined if there is none. */
   get(service: string, account: string, options: OperationOptions = {}): Promise<Uint8Array | undefined> {
-    return this.#run(service, account, () => this.#place.get(service, account, options));
+    return this.#run({ service, account, options }, () => this.#place.get(service, account, options));
   }
 
   /** Gives a secret as text, or undefined if there is none. @throws {KeyringError} `not-text` if it is not UTF-8 */
@@ -74,7 +81,7 @@ export class Keyring {
     secret: string | Uint8Array,
     options: OperationOptions = {},
   ): Promise<void> {
-    return this.#run(service, account, async () => {
+    return this.#run({ service, account, options }, async () => {
       const bytes = bytesOf(secret);
       try {
         await this.#place.set(service, account, bytes, options);
@@ -84,14 +91,17 @@ export class Keyring {
     });
   }
 
-  /** Deletes a secret; tells whether there was one. @throws {KeyringError} `has-children` */
+  /**
+   * Deletes a secret; tells whether there was one.
+   * @throws {KeyringError} `has-children` where a stash has values below it, which would go with it; nothing is deleted
+   */
   delete(service: string, account: string, options: OperationOptions = {}): Promise<boolean> {
-    return this.#run(service, account, () => this.#place.delete(service, account, options));
+    return this.#run({ service, account, options }, () => this.#place.delete(service, account, options));
   }
 
   /** Lists the accounts that have a secret for `service`, sorted, each once. */
   async list(service: string, options: OperationOptions = {}): Promise<string[]> {
-    const accounts = await this.#run(service, undefined, () => this.#place.list(service, options));
+    const accounts = await this.#run({ service, options }, () => this.#place.list(service, options));
     return [...new Set(accounts)].toSorted();
   }
 
@@ -108,19 +118,37 @@ export class Keyring {
     await this.close();
   }
 
-  /** Checks the names, runs `operation`, and turns what it throws into the error of the front door. */
+  /** Checks what the caller gave, runs `operation`, and turns what it throws into the error of the front door. */
   async #run<Result>(
-    service: string,
-    account: string | undefined,
+    given: { service: string; account?: string; options: OperationOptions },
     operation: () => Promise<Result>,
   ): Promise<Result> {
-    assertName('service', service);
-    if (account !== undefined) assertName('account', account);
+    assertName('service', given.service);
+    if ('account' in given) assertName('account', given.account);
+    assertOptions(given.options);
     try {
       return await operation();
     } catch (error) {
       throw toKeyringError(error);
     }
+  }
+}
+
+function assertObject(what: string, value: unknown): asserts value is object {
+  if (typeof value !== 'object' || value === null) {
+    throw new KeyringError('bad-argument', `${what} must be an object`);
+  }
+}
+
+/** A signal is known by its shape: it may come from another realm. */
+function assertOptions(options: unknown): void {
+  assertObject('the options', options);
+  const { signal }: { signal?: unknown } = options;
+  if (signal === undefined) return;
+  assertObject('the signal', signal);
+  const { aborted, addEventListener }: Partial<AbortSignal> = signal;
+  if (typeof aborted !== 'boolean' || typeof addEventListener !== 'function') {
+    throw new KeyringError('bad-argument', 'the signal must be an AbortSignal');
   }
 }
 
@@ -138,20 +166,30 @@ function bytesOf(secret: unknown): Uint8Array {
 }
 
 /**
- * Opens the Secret Service or, if there is none, the stash of the options. That a service is there but locked or
- * broken is an error: secrets must not scatter over two places by chance.
+ * Opens the Secret Service or, if there certainly is none, the stash of the options. A service that is there but locked
+ * or broken, or a bus that does not answer or let us in, is an error: secrets must not scatter over two places by chance.
  * @throws {KeyringError} `not-available` if there is neither, `bad-argument`, or the code of what went wrong
  */
 export async function openKeyring(options: KeyringOptions = {}): Promise<Keyring> {
-  const { backend, stash } = options;
   try {
-    if (backend === 'stash') return new Keyring(await openStashAt(stash, options));
-    if (backend !== undefined && backend !== 'secret-service') {
-      throw new KeyringError('bad-argument', 'backend must be `secret-service` or `stash`');
-    }
-    return new Keyring(await openPreferred(options));
+    assertKeyringOptions(options);
+    return new Keyring(await (options.backend === 'stash' ? openStashOf(options) : openPreferred(options)));
   } catch (error) {
     throw toKeyringError(error);
+  }
+}
+
+/** Checks what the backends do not: they check the rest when they use it. */
+function assertKeyringOptions(options: KeyringOptions): void {
+  assertOptions(options);
+  const { backend, stash, env, address } = options;
+  if (backend !== undefined && backend !== 'secret-service' && backend !== 'stash') {
+    throw new KeyringError('bad-argument', 'backend must be `secret-service` or `stash`');
+  }
+  if (stash !== undefined) assertObject('stash', stash);
+  if (env !== undefined) assertObject('env', env);
+  if (address !== undefined && typeof address !== 'string') {
+    throw new KeyringError('bad-argument', 'address must be a string');
   }
 }
 
@@ -161,12 +199,12 @@ async function openPreferred(options: KeyringOptions): Promise<Backend> {
     return await openSecretService({ address, env, timeoutMs, signal });
   } catch (error) {
     const mayUseStash = options.backend === undefined && options.stash !== undefined;
-    if (!mayUseStash || toKeyringError(error).code !== 'not-available') throw error;
-    return await openStashAt(options.stash, options);
+    if (!mayUseStash || !isAbsent(error)) throw error;
+    return await openStashOf(options);
   }
 }
 
-function openStashAt(stash: StashLocation | undefined, { signal }: OperationOptions): Promise<Backend> {
+function openStashOf({ stash, signal }: KeyringOptions): Promise<Backend> {
   if (stash === undefined) throw new KeyringError('bad-argument', 'no stash is configured');
   const { path, password, create = true } = stash;
   return openStash(path, { password, create, signal });

@@ -1,7 +1,7 @@
 /**
  * The Secret Service as a place for the front door to keep secrets. Imports `secret` by its index.
  */
-import { type ConnectOptions, type Item, SecretService } from '../secret/index.js';
+import { type ConnectOptions, SecretService, SecretServiceError } from '../secret/index.js';
 import type { Backend, OperationOptions } from './backend.js';
 
 /**
@@ -10,9 +10,10 @@ import type { Backend, OperationOptions } from './backend.js';
  */
 const SCHEMA = { 'xdg:schema': 'org.freedesktop.Secret.Generic' } as const;
 
-/** Attributes of items read at one time: a service answers one call after the other anyhow. */
-const CONCURRENT_READS = 32;
-
+/**
+ * Keeps each secret in the item made with the schema, the service and the account, and with nothing else: an item that
+ * has further attributes is another program's, and is neither given, listed nor deleted.
+ */
 class SecretServiceBackend implements Backend {
   readonly kind = 'secret-service';
   readonly #service: SecretService;
@@ -21,30 +22,28 @@ class SecretServiceBackend implements Backend {
     this.#service = service;
   }
 
-  async get(service: string, account: string, options: OperationOptions): Promise<Uint8Array | undefined> {
-    const secret = await this.#service.lookup({ ...SCHEMA, service, account }, options);
+  async get(service: string, account: string, { signal }: OperationOptions): Promise<Uint8Array | undefined> {
+    const secret = await this.#service.lookup({ ...SCHEMA, service, account }, { signal, exact: true });
     return secret?.value;
   }
 
-  async set(service: string, account: string, secret: Uint8Array, options: OperationOptions): Promise<void> {
+  async set(
+    service: string,
+    account: string,
+    secret: Uint8Array,
+    { signal }: OperationOptions,
+  ): Promise<void> {
     const label = `${service}/${account}`;
-    await this.#service.set({ ...SCHEMA, service, account }, secret, { ...options, label });
+    await this.#service.set({ ...SCHEMA, service, account }, secret, { signal, label });
   }
 
-  async delete(service: string, account: string, options: OperationOptions): Promise<boolean> {
-    return (await this.#service.clear({ ...SCHEMA, service, account }, options)) > 0;
+  async delete(service: string, account: string, { signal }: OperationOptions): Promise<boolean> {
+    const attributes = { ...SCHEMA, service, account };
+    return (await this.#service.clear(attributes, { signal, exact: true })) > 0;
   }
 
-  async list(service: string, options: OperationOptions): Promise<string[]> {
-    const { unlocked, locked } = await this.#service.search({ ...SCHEMA, service }, options);
-    const items = [...unlocked, ...locked];
-    const accounts: string[] = [];
-    for (let start = 0; start < items.length; start += CONCURRENT_READS) {
-      const some = items.slice(start, start + CONCURRENT_READS);
-      const read = await Promise.all(some.map((item) => accountOf(item, options)));
-      accounts.push(...read.filter((account) => account !== undefined));
-    }
-    return accounts;
+  list(service: string, { signal }: OperationOptions): Promise<string[]> {
+    return this.#service.listValues({ ...SCHEMA, service }, 'account', { signal, exact: true });
   }
 
   close(): Promise<void> {
@@ -52,12 +51,12 @@ class SecretServiceBackend implements Backend {
   }
 }
 
-async function accountOf(item: Item, options: OperationOptions): Promise<string | undefined> {
-  const attributes = await item.attributes(options);
-  return attributes.get('account');
-}
-
 /** Connects to the Secret Service. @throws what `SecretService.connect` throws */
 export async function openSecretService(options: ConnectOptions): Promise<Backend> {
   return new SecretServiceBackend(await SecretService.connect(options));
+}
+
+/** Tells whether `error` means that there certainly is no Secret Service, and not one in trouble. */
+export function isAbsent(error: unknown): boolean {
+  return error instanceof SecretServiceError && error.isAbsent;
 }

@@ -22,15 +22,19 @@ class StashBackend implements Backend {
     return this.#stash.write([service, account], secret, options);
   }
 
-  async delete(service: string, account: string, options: OperationOptions): Promise<boolean> {
-    const key = [service, account];
-    if (!(await this.#stash.has(key, options))) return false;
-    const below = await orMissing(this.#stash.children(key, options), []);
-    // Removing a key removes all below it, which another program may have put there.
-    if (below.length > 0) throw new KeyringError('has-children', 'other secrets are kept below this one');
-    const removed = await orMissing(this.#stash.remove(key, options), undefined);
-    removed?.fill(0);
-    return removed !== undefined;
+  async delete(service: string, account: string, { signal }: OperationOptions): Promise<boolean> {
+    try {
+      const removed = await this.#stash.remove([service, account], { signal, recursive: false });
+      removed?.fill(0);
+      return removed !== undefined;
+    } catch (error) {
+      if (!(error instanceof StashKeyError)) throw error;
+      if (error.code === 'key-not-found') return false;
+      if (error.code !== 'has-children') throw error;
+      // Another program may have put something below a name of ours, and need not have a secret at it.
+      if (error.hasValue !== true) return false;
+      throw new KeyringError('has-children', 'other secrets are kept below this one', { cause: error });
+    }
   }
 
   async list(service: string, options: OperationOptions): Promise<string[]> {

@@ -1,8 +1,13 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { KeyringError, openKeyring } from '../../src/keyring/index.js';
+import {
+  KeyringError,
+  type KeyringOptions,
+  type OperationOptions,
+  openKeyring,
+} from '../../src/keyring/index.js';
 import { SecureStash } from '../../src/stash/index.js';
 
 /** An environment without any bus. */
@@ -39,6 +44,47 @@ describe('openKeyring', () => {
     await expect(openKeyring({ env: NO_BUS, stash, backend: 'file' as 'stash' })).rejects.toMatchObject({
       code: 'bad-argument',
     });
+  });
+
+  it('refuses options that are none', async () => {
+    const refused = { name: 'KeyringError', code: 'bad-argument' };
+    const stash = { path, password: 'p' };
+    for (const options of [
+      null,
+      5,
+      'stash',
+      ...[null, 5, 'path', () => {}].map((bad) => ({ stash: bad })),
+      ...[null, 5, 'path'].map((bad) => ({ stash: bad, backend: 'stash' })),
+      ...[null, 5, 'env'].map((env) => ({ stash, env })),
+      ...[null, 5, {}].map((address) => ({ stash, address })),
+      ...[null, 5, {}, { aborted: false }].map((signal) => ({ stash, env: NO_BUS, signal })),
+      ...[0, '5', Number.NaN].map((timeoutMs) => ({
+        stash,
+        address: 'unix:path=/nonexistent/bus',
+        timeoutMs,
+      })),
+      ...[null, 5, ''].map((bad) => ({ env: NO_BUS, stash: { ...stash, path: bad } })),
+      ...[null, 5, undefined, () => 5].map((bad) => ({ env: NO_BUS, stash: { ...stash, password: bad } })),
+      ...[null, 'yes'].map((create) => ({ env: NO_BUS, stash: { ...stash, create } })),
+      { env: NO_BUS, stash: {} },
+    ]) {
+      const opening = openKeyring(options as unknown as KeyringOptions);
+      await expect(opening, JSON.stringify(options)).rejects.toMatchObject(refused);
+    }
+    expect(existsSync(path)).toBe(false);
+  });
+
+  it('can be cancelled, also where it opens a stash', async () => {
+    const reason = new Error('enough');
+    const signal = AbortSignal.abort(reason);
+    const cancelled = { name: 'KeyringError', code: 'cancelled', cause: { cause: reason } };
+    for (const backend of [undefined, 'stash', 'secret-service'] as const) {
+      const options = { backend, env: NO_BUS, address: 'unix:path=/nonexistent/bus', signal };
+      await expect(openKeyring({ ...options, stash: { path, password: 'p' } })).rejects.toMatchObject(
+        cancelled,
+      );
+    }
+    expect(existsSync(path)).toBe(false);
   });
 
   it('does not make a file when told so, and reports a wrong password', async () => {
@@ -90,8 +136,57 @@ describe('a keyring on a stash', () => {
     expect(await keyring.delete('service', 'ann')).toBe(false);
     expect(await keyring.list('service')).toEqual([]);
     await keyring.set('service', 'ann', 'x');
-    await expect(keyring.delete('service', 'ann')).rejects.toMatchObject({ code: 'has-children' });
+    await expect(keyring.delete('service', 'ann')).rejects.toMatchObject({
+      name: 'KeyringError',
+      code: 'has-children',
+    });
     expect(await stash.read(['service', 'ann', 'below'])).toEqual(Uint8Array.of(1));
+    expect(await keyring.getText('service', 'ann')).toBe('x');
+  });
+
+  it('does not delete what another handle writes below at that moment', async () => {
+    await using keyring = await open();
+    await using stash = await SecureStash.open(path, { password: 'p' });
+    const below = ['service', 'ann', 'below'];
+    for (let round = 0; round < 20; round++) {
+      await keyring.set('service', 'ann', 'x');
+      const deleting = keyring.delete('service', 'ann').catch((error: KeyringError) => error.code);
+      // Another number of turns each time, for the writing to come between each two steps of the deleting.
+      for (let turn = 0; turn < round; turn++) await new Promise(setImmediate);
+      await stash.write(below, Uint8Array.of(1));
+      const deleted = await deleting;
+      expect([true, 'has-children']).toContain(deleted);
+      expect(await keyring.get('service', 'ann')).toEqual(deleted === true ? undefined : Uint8Array.of(0x78));
+      expect(await stash.read(below)).toEqual(Uint8Array.of(1));
+      await stash.remove(['service']);
+    }
+  });
+
+  it('refuses options that are none, and can be cancelled', async () => {
+    await using keyring = await open();
+    await keyring.set('service', 'ann', 'x');
+    const operations: ((options: OperationOptions) => Promise<unknown>)[] = [
+      (options) => keyring.get('service', 'ann', options),
+      (options) => keyring.getText('service', 'ann', options),
+      (options) => keyring.set('service', 'ann', 'y', options),
+      (options) => keyring.delete('service', 'ann', options),
+      (options) => keyring.list('service', options),
+    ];
+    for (const run of operations) {
+      for (const bad of [null, 5, 'now', { signal: null }, { signal: {} }, { signal: 5 }]) {
+        await expect(run(bad as unknown as OperationOptions)).rejects.toMatchObject({
+          name: 'KeyringError',
+          code: 'bad-argument',
+        });
+      }
+      const controller = new AbortController();
+      controller.abort();
+      // A controller has its signal from its prototype.
+      for (const options of [{ signal: AbortSignal.abort() }, controller]) {
+        await expect(run(options)).rejects.toMatchObject({ name: 'KeyringError', code: 'cancelled' });
+      }
+    }
+    expect(await keyring.getText('service', 'ann')).toBe('x');
   });
 
   it('copies what it is given before it returns', async () => {
@@ -108,7 +203,8 @@ describe('a keyring on a stash', () => {
     for (const name of ['', '\0', '\ud800', 5 as unknown as string, undefined as unknown as string]) {
       const refused = { name: 'KeyringError', code: 'bad-argument' };
       await expect(keyring.get(name, 'ann')).rejects.toMatchObject(refused);
-      if (name !== undefined) await expect(keyring.delete('service', name)).rejects.toMatchObject(refused);
+      await expect(keyring.get('service', name)).rejects.toMatchObject(refused);
+      await expect(keyring.delete('service', name)).rejects.toMatchObject(refused);
       await expect(keyring.list(name)).rejects.toMatchObject(refused);
     }
     for (const secret of ['\ud800', 5, null, [1]]) {
