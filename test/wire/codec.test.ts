@@ -232,3 +232,45 @@ describe('unmarshal', () => {
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(2 ** 25);
   });
 });
+
+describe('the writer that is kept', () => {
+  it('is not shared by what marshals inside a getter', () => {
+    const dict = {
+      get outer(): string {
+        return Buffer.from(marshal('s', ['inner']))
+          .toString('latin1')
+          .slice(4, 9);
+      },
+      last: 'x',
+    };
+    expect(unmarshal('a{ss}', marshal('a{ss}', [dict]))).toEqual([
+      new Map([
+        ['outer', 'inner'],
+        ['last', 'x'],
+      ]),
+    ]);
+  });
+
+  it('leaves nothing behind for the padding of the next message, also after an error', () => {
+    for (const offset of [0, 1, 7]) {
+      marshal('ay', [new Uint8Array(3000).fill(0xff)]);
+      expect(thrown(() => marshal('ayu', [new Uint8Array(3000).fill(0xff), -1]))).toMatchObject({
+        path: 'body[1]',
+      });
+      const padded = marshal('ytytyt', [1, 2n, 3, 4n, 5, 6n], { offset });
+      expect(unmarshal('ytytyt', padded, { offset })).toEqual([1, 2n, 3, 4n, 5, 6n]);
+    }
+  });
+
+  it('gives bytes that later messages do not change, below its size and above', () => {
+    const written = [10, 4000, 4096, 5000, 70_000].map((length) =>
+      marshal('ay', [new Uint8Array(length).fill(7)]),
+    );
+    marshal('ay', [new Uint8Array(80_000).fill(9)]);
+    marshal('ay', [new Uint8Array(100).fill(9)]);
+    for (const bytes of written) {
+      expect(bytes.subarray(4).every((byte) => byte === 7)).toBe(true);
+      expect(bytes.buffer.byteLength).toBeLessThanOrEqual(Math.max(bytes.length * 2, 8192));
+    }
+  });
+});

@@ -9,56 +9,31 @@ const encoder = new TextEncoder();
 /** Up to this many bytes the loop below beats the platform's decoder, whose call alone costs as much as 40 bytes here. */
 const SHORT_BYTE_LENGTH = 40;
 
+/** Units of a short text by its length: a string made in one piece leaves nothing to collect, one that is joined does. */
+const units: readonly number[][] = Array.from({ length: SHORT_BYTE_LENGTH + 1 }, (_, length) =>
+  Array.from({ length }, () => 0),
+);
+
 /**
  * The text of `bytes[start, end)`, or undefined where that is not valid UTF-8: an overlong form, a
  * surrogate, a value past U+10FFFF, or a sequence cut short. Noncharacters and a leading U+FEFF are text.
  */
 export function decodeUtf8(bytes: Uint8Array, start: number, end: number): string | undefined {
-  if (end - start <= SHORT_BYTE_LENGTH) {
-    const text = decodeAscii(bytes, start, end);
-    if (text !== undefined) return text;
+  const short = end - start <= SHORT_BYTE_LENGTH ? (units[end - start] as number[]) : undefined;
+  if (short !== undefined) {
+    let seen = 0;
+    for (let index = 0; index < short.length; index++) {
+      const byte = bytes[start + index] as number;
+      seen |= byte;
+      short[index] = byte;
+    }
+    if (seen < 0x80) return String.fromCharCode.apply(undefined, short);
   }
   try {
     return decoder.decode(bytes.subarray(start, end));
   } catch {
     return undefined;
   }
-}
-
-/**
- * The text of bytes that are all ASCII, or undefined. Eight at a time, since joining pieces of a string costs more than
- * reading the bytes: half the time of one at a time.
- */
-function decodeAscii(bytes: Uint8Array, start: number, end: number): string | undefined {
-  let text = '';
-  let at = start;
-  for (; end - at >= 8; at += 8) {
-    const a = bytes[at] as number;
-    const b = bytes[at + 1] as number;
-    const c = bytes[at + 2] as number;
-    const d = bytes[at + 3] as number;
-    const e = bytes[at + 4] as number;
-    const f = bytes[at + 5] as number;
-    const g = bytes[at + 6] as number;
-    const h = bytes[at + 7] as number;
-    if (((a | b | c | d | e | f | g | h) & 0x80) !== 0) return undefined;
-    text += String.fromCharCode(a, b, c, d, e, f, g, h);
-  }
-  if (end - at >= 4) {
-    const a = bytes[at] as number;
-    const b = bytes[at + 1] as number;
-    const c = bytes[at + 2] as number;
-    const d = bytes[at + 3] as number;
-    if (((a | b | c | d) & 0x80) !== 0) return undefined;
-    text += String.fromCharCode(a, b, c, d);
-    at += 4;
-  }
-  for (; at < end; at++) {
-    const byte = bytes[at] as number;
-    if (byte >= 0x80) return undefined;
-    text += String.fromCharCode(byte);
-  }
-  return text;
 }
 
 /** How many bytes well-formed `text` takes as UTF-8. */

@@ -299,7 +299,7 @@ export function toMarshalError(error: unknown): Error {
 /**
  * Marshals `values`, one a single complete type of `signature`, as they would stand `offset` bytes into a message:
  * padding depends on it, and the padding before the first value is part of the result.
- * @returns a buffer of its own.
+ * @returns bytes in a buffer that belongs to nobody else, and is at most twice as long.
  * @throws {InvalidTextError} `invalid-signature`
  * @throws {MarshalError} `invalid-value`, `nul-in-string`, `lone-surrogate`, `nesting-too-deep`, `array-too-long`,
  * `message-too-long` or `unreadable-value`
@@ -311,11 +311,11 @@ export function marshal(
   options: CodecOptions = {},
 ): Uint8Array<ArrayBuffer> {
   const phase = phaseOf(options);
-  const writer = new Writer(isLittleEndian(options.endian), phase);
+  const writer = Writer.begin(isLittleEndian(options.endian), phase);
   try {
     marshalInto(writer, signature, values);
   } catch (error) {
     throw toMarshalError(error);
   }
-  return writer.bytes.slice(phase, writer.position);
+  return writer.finish(phase);
 }

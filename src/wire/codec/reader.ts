@@ -176,6 +176,14 @@ export class Reader {
     return text;
   }
 
+  /** Skips a signature that is just this one character; tells whether it was, and else stays where it is. */
+  skipTypeCode(code: number): boolean {
+    const { bytes, position } = this;
+    const isSo = bytes[position] === 1 && bytes[position + 1] === code && bytes[position + 2] === 0;
+    if (isSo) this.position = position + 3;
+    return isSo;
+  }
+
   /** Text of `byteLength` bytes and its NUL. */
   #text(byteLength: number): string {
     // One by one, since their sum could pass what the two checks together allow.

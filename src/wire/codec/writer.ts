@@ -31,26 +31,56 @@ export function faultAt(error: unknown, segment: string | number): MarshalFault 
   return fault;
 }
 
+/** Room of a new writer, in bytes: most messages fit, and only those leave their writer for the next. */
+const INITIAL_CAPACITY = 4096;
+
 /** Below this length a loop over the UTF-16 units beats the platform's encoder, whose call alone costs about 200 ns. */
 const SHORT_LENGTH = 32;
 
+/**
+ * The writer of the last message, for the next one: allocating a buffer costs as much as writing a small message. One that
+ * failed is not kept.
+ */
+let spare: Writer | undefined;
+
+function keep(writer: Writer): void {
+  spare = writer;
+}
+
 /** Bytes are in the order of `littleEndian`; `position` is counted from the start of the message. */
 export class Writer {
-  bytes: Uint8Array<ArrayBuffer>;
-  view: DataView<ArrayBuffer>;
-  position: number;
-  readonly littleEndian: boolean;
+  bytes: Uint8Array<ArrayBuffer> = new Uint8Array(INITIAL_CAPACITY);
+  view: DataView<ArrayBuffer> = new DataView(this.bytes.buffer);
+  position = 0;
+  littleEndian = true;
   /** Containers entered outside the signature at hand: those around the innermost variant. */
   nesting = 0;
   /** Whether an index of a file descriptor was written. */
   hasDescriptors = false;
 
-  /** `position` is where the first byte goes: the alignment of all that follows counts from 0. */
-  constructor(littleEndian: boolean, position = 0, capacity = 512) {
-    this.bytes = new Uint8Array(capacity);
-    this.view = new DataView(this.bytes.buffer);
-    this.position = position;
-    this.littleEndian = littleEndian;
+  /** A writer whose first byte goes to `position`: the alignment of all that follows counts from 0. */
+  static begin(littleEndian: boolean, position = 0): Writer {
+    const writer = spare ?? new Writer();
+    // Taken while in use: a getter of the caller's may marshal something of its own meanwhile.
+    spare = undefined;
+    writer.littleEndian = littleEndian;
+    writer.position = position;
+    writer.nesting = 0;
+    writer.hasDescriptors = false;
+    return writer;
+  }
+
+  /**
+   * What was written from `start` on, in a buffer that belongs to nobody else and has at most twice the length. The writer
+   * must not be used any more.
+   */
+  finish(start: number): Uint8Array<ArrayBuffer> {
+    if (this.bytes.length > INITIAL_CAPACITY) return this.bytes.subarray(start, this.position);
+    const written = this.bytes.slice(start, this.position);
+    // The next message relies on zeros for its padding, and what was written may be a secret of a plain session.
+    this.bytes.fill(0, 0, this.position);
+    keep(this);
+    return written;
   }
 
   /** Makes room for `byteLength` more bytes. Room not yet written to is always zero. */
@@ -154,6 +184,16 @@ export class Writer {
     this.bytes[this.position++] = length;
     for (let index = 0; index < length; index++) this.bytes[this.position++] = signature.charCodeAt(index);
     this.bytes[this.position++] = 0;
+  }
+
+  /** A signature of one character, such as that of a header field. */
+  typeCode(code: number): void {
+    this.reserve(3);
+    const { bytes, position } = this;
+    bytes[position] = 1;
+    bytes[position + 1] = code;
+    bytes[position + 2] = 0;
+    this.position = position + 3;
   }
 
   /** Copies `bytes` in. */

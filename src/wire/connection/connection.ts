@@ -157,10 +157,7 @@ class Link {
     this.#fail(undefined);
     this.#transport.close();
     // A peer that has stopped reading must not hold us.
-    this.#closeTimer = setTimeout(() => {
-      this.#transport.destroy();
-      this.#settleClosed(undefined);
-    }, CLOSE_TIMEOUT_MS);
+    this.#closeTimer = setTimeout(() => this.#destroy(), CLOSE_TIMEOUT_MS);
   }
 
   #receive(bytes: Uint8Array): void {
@@ -181,7 +178,7 @@ class Link {
         break;
       case 'failed':
         this.#fail(event.error);
-        this.#transport.destroy();
+        this.#destroy();
         break;
     }
   }
@@ -196,8 +193,7 @@ class Link {
 
   /** Nothing is exported here. Saying so keeps a caller from waiting for its own deadline. */
   #refuse(message: Message): void {
-    if (message.type !== MessageType.methodCall || (message.flags & MessageFlag.noReplyExpected) !== 0)
-      return;
+    if ((message.flags & MessageFlag.noReplyExpected) !== 0) return;
     try {
       this.send({
         type: MessageType.error,
@@ -220,6 +216,12 @@ class Link {
     const authentication = cause instanceof AuthError ? cause : new ClosedError(cause);
     this.#settleAuthentication.reject(authentication);
     this.#pending.rejectAll(() => new ClosedError(cause));
+  }
+
+  /** Ends the transport at once, and waits no longer for it to say so. */
+  #destroy(): void {
+    this.#transport.destroy();
+    this.#settleClosed(this.#ending?.cause);
   }
 
   #ended(error: Error | undefined): void {

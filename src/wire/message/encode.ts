@@ -28,7 +28,7 @@ function isByte(value: unknown): value is number {
 function writeField(writer: Writer, field: HeaderField, value: unknown): void {
   writer.align(8);
   writer.byte(field.code);
-  writer.signature(field.type);
+  writer.typeCode(field.type.charCodeAt(0));
   if (field.type === 'u') {
     if (!isSerial(value)) throw invalid(field.name, 'expected a serial, 1 to 4294967295');
     writer.uint32(value);
@@ -43,7 +43,7 @@ function writeField(writer: Writer, field: HeaderField, value: unknown): void {
 /**
  * Encodes a message; what comes out is valid, since a peer disconnects whoever sends what is not.
  * @param options - `endian` defaults to `'little'`.
- * @returns a buffer of its own.
+ * @returns bytes in a buffer that belongs to nobody else, and is at most twice as long.
  * @throws {MarshalError} `invalid-message` for a header field that is missing or wrong (`path` is its name), else as
  * `marshal` for the body (`path` starts with `body`), or `unix-fds` when it holds an index of a file descriptor.
  * @throws {InvalidTextError} `invalid-signature`
@@ -60,7 +60,7 @@ export function encodeMessage(
   const missing = missingField(message);
   if (missing !== undefined) throw invalid(missing, `a message of type ${type} must have it`);
   const littleEndian = isLittleEndian(options.endian);
-  const writer = new Writer(littleEndian);
+  const writer = Writer.begin(littleEndian);
   writer.byte(littleEndian ? LITTLE_ENDIAN : BIG_ENDIAN);
   writer.byte(type);
   writer.byte(flags);
@@ -87,5 +87,5 @@ export function encodeMessage(
   if (writer.hasDescriptors) {
     throw new MarshalError('unix-fds', 'no file descriptors can be sent', 'body');
   }
-  return writer.bytes.slice(0, writer.position);
+  return writer.finish(0);
 }
