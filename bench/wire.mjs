@@ -8,7 +8,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { decodeMessage, encodeMessage, openBus, Variant } from 'secretbus/wire';
 import { startPrivateBus } from '../scripts/lib/private-services.mjs';
-import { BODIES } from './lib/messages.mjs';
+import { BODIES, replyOf } from './lib/messages.mjs';
 import { openRawBusClient } from './lib/raw-bus-client.mjs';
 
 /** What JSON can say of a value. @param {unknown} value @returns {unknown} */
@@ -26,16 +26,7 @@ function codecGroups() {
   const encoder = new TextEncoder();
   const decoder = new TextDecoder();
   return Object.entries(BODIES).map(([name, [signature, body]]) => {
-    const message = {
-      type: 2,
-      flags: 1,
-      serial: 7,
-      replySerial: 6,
-      sender: ':1.5',
-      destination: ':1.9',
-      signature,
-      body,
-    };
+    const message = replyOf(signature, body);
     const bytes = encodeMessage(message);
     assert.deepEqual(decodeMessage(bytes), message, 'the codec must be right before it is timed');
     const only = /** @type {Uint8Array} */ (body[0]);

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import { decodeMessage, encodeMessage, Variant } from '../../dist/wire/index.js';
-import { BODIES } from '../lib/messages.mjs';
+import { BODIES, replyOf } from '../lib/messages.mjs';
 
 const require = createRequire(import.meta.url);
 
@@ -41,16 +41,7 @@ function forPeer(value) {
 /** @returns {import('../lib/run.mjs').BenchGroup[]} */
 export function groups() {
   return Object.entries(BODIES).map(([name, [signature, body]]) => {
-    const message = {
-      type: 2,
-      flags: 1,
-      serial: 7,
-      replySerial: 6,
-      sender: ':1.5',
-      destination: ':1.9',
-      signature,
-      body,
-    };
+    const message = replyOf(signature, body);
     const theirs = { ...message, body: /** @type {unknown[]} */ (forPeer(body)) };
     const bytes = Buffer.from(encodeMessage(message));
     /** @type {import('../lib/run.mjs').BenchTask[]} */

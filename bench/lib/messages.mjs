@@ -66,3 +66,21 @@ export const BODIES = {
   '10,000 doubles': ['ad', [list(10_000, () => random() * 1e6)]],
   '1 MiB of bytes': ['ay', [randomBytes(random, 2 ** 20)]],
 };
+
+/**
+ * The reply that carries a body.
+ * @param {string} signature @param {readonly unknown[]} body
+ * @returns {import('secretbus/wire').Message}
+ */
+export function replyOf(signature, body) {
+  return {
+    type: 2,
+    flags: 1,
+    serial: 7,
+    replySerial: 6,
+    sender: ':1.5',
+    destination: ':1.9',
+    signature,
+    body,
+  };
+}
