@@ -106,17 +106,13 @@ export async function openBusFor(options: BusOptions): Promise<OpenedBus> {
     if (typeof bus?.call !== 'function') throw new SecretServiceError('bad-argument', 'bus must be a bus');
     return { bus, isOurs: false };
   }
-  const wireOptions = {
-    ...(options.connectTimeoutMs !== undefined && {
-      connectTimeoutMs: assertTimeoutMs(options.connectTimeoutMs),
-    }),
-    ...(signal !== undefined && { signal }),
-  };
+  const connectTimeoutMs =
+    options.connectTimeoutMs === undefined ? undefined : assertTimeoutMs(options.connectTimeoutMs);
   try {
     const opened =
       address === undefined
-        ? await sessionBus({ ...wireOptions, ...(env !== undefined && { env }) })
-        : await openBus(address, wireOptions);
+        ? await sessionBus({ connectTimeoutMs, signal, env })
+        : await openBus(address, { connectTimeoutMs, signal });
     return { bus: opened, isOurs: true };
   } catch (error) {
     // A bus that hangs up before we are on it is no bus to use.

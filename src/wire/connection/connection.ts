@@ -73,22 +73,10 @@ export class Connection {
     return this.#link.call({ ...message, type: MessageType.methodCall }, timeoutMs, options.signal);
   }
 
-  /**
-   * Sends a message that waits for no reply, such as a signal; gives its serial.
-   * @throws {MarshalError} | {ClosedError} | {OverloadError} as {@link call}
-   */
-  send(message: OutgoingMessage): number {
-    return this.#link.send(message);
-  }
-
   /** Ends the connection: what was sent still leaves, pending calls reject with `ClosedError`. Resolves once it has ended. */
   async close(): Promise<void> {
     this.#link.close();
     await this.closed;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close();
   }
 }
 
@@ -134,12 +122,6 @@ class Link {
     const reply = this.#pending.wait(serial, message.destination, timeoutMs, signal);
     this.#transport.write(bytes);
     return reply;
-  }
-
-  send(message: OutgoingMessage): number {
-    const { serial, bytes } = this.#encode(message);
-    this.#transport.write(bytes);
-    return serial;
   }
 
   /** Encodes a message that may be written now. */
@@ -195,7 +177,7 @@ class Link {
   #refuse(message: Message): void {
     if ((message.flags & MessageFlag.noReplyExpected) !== 0) return;
     try {
-      this.send({
+      const { bytes } = this.#encode({
         type: MessageType.error,
         flags: MessageFlag.noReplyExpected,
         errorName: 'org.freedesktop.DBus.Error.UnknownObject',
@@ -204,6 +186,7 @@ class Link {
         signature: 's',
         body: ['no objects are exported here'],
       });
+      this.#transport.write(bytes);
     } catch {
       // The queue is full or the connection is ending; the caller has a deadline of its own.
     }
