@@ -7,6 +7,8 @@ import {
   decodeMessage,
   encodeMessage,
   isSignature,
+  MarshalError,
+  type Message,
   MessageParser,
   marshal,
   ProtocolError,
@@ -199,11 +201,21 @@ describe('messages', () => {
       fc.property(message, changes, (original, edits) => {
         const bytes = encodeMessage(original);
         applyChanges(bytes, edits);
+        let decoded: Message;
         try {
-          const decoded = decodeMessage(bytes);
-          assert(isDeepStrictEqual(decodeMessage(encodeMessage(decoded)), decoded));
+          decoded = decodeMessage(bytes);
         } catch (error) {
           assert(error instanceof ProtocolError, `not a ProtocolError: ${String(error)}`);
+          return;
+        }
+        try {
+          assert(isDeepStrictEqual(decodeMessage(encodeMessage(decoded)), decoded));
+        } catch (error) {
+          // A byte became the type code of an index of a file descriptor: read, but never sent. The body is one all the same.
+          assert(error instanceof MarshalError && error.code === 'unix-fds', String(error));
+          assert(/h/.test(inspect(decoded, { depth: null })));
+          const body = marshal(decoded.signature, decoded.body);
+          assert(isDeepStrictEqual(unmarshal(decoded.signature, body), decoded.body));
         }
       }),
     );

@@ -64,6 +64,15 @@ describe('encodeMessage', () => {
     );
   });
 
+  it('does not send on an index of a file descriptor that it could read', () => {
+    const bytes = encodeMessage({ ...CALL, signature: 'u', body: [7] });
+    const signatureAt = Buffer.from(bytes).indexOf(Buffer.from('\x08\x01g\0\x01u\0')) + 5;
+    bytes[signatureAt] = 'h'.charCodeAt(0);
+    const message = decodeMessage(bytes);
+    expect(message).toMatchObject({ signature: 'h', body: [7] });
+    expect(() => encodeMessage(message)).toThrow(coded('unix-fds'));
+  });
+
   it('sends no index of a file descriptor', () => {
     expect(() => encodeMessage({ ...CALL, signature: 'ah', body: [[0]] })).toThrow(coded('unix-fds'));
     expect(encodeMessage({ ...CALL, signature: 'ah', body: [[]] })).toBeInstanceOf(Uint8Array);
