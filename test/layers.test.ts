@@ -20,10 +20,14 @@ const WIRE_LAYERS: Readonly<Record<string, number>> = {
   codec: 2,
   message: 3,
   handshake: 4,
+  match: 4,
+  interface: 4,
   protocol: 5,
   transport: 6,
   connection: 7,
   bus: 8,
+  objects: 8,
+  diagnostics: 8,
 };
 
 /** The highest layer of `src/wire` that touches neither `node:`, timers, the environment nor promises. */
@@ -118,7 +122,7 @@ describe('the layers', () => {
 
   it('only one file of wire knows sockets', () => {
     const knowing = files.filter((file) => file.imports.includes('node:net')).map((file) => file.name);
-    expect(knowing).toEqual(['wire/transport/unix.ts']);
+    expect(knowing).toEqual(['wire/transport/socket.ts']);
   });
 
   it('nothing is imported but node:, our own files and the two packages', () => {

@@ -1,30 +1,100 @@
 /**
  * `npm run bench:compare`: the same work done by secretbus and by other libraries, in one run. Installs those libraries into
- * this folder the first time. `--time MS` as in `npm run bench`.
+ * this folder the first time. `--help` tells the options.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { formatResults, runGroup } from '../lib/run.mjs';
+import { describeMachine, formatGroup, formatReport } from './report.mjs';
 
 const FOLDER = fileURLToPath(new URL('.', import.meta.url));
+const RESULTS = fileURLToPath(new URL('../RESULTS.md', import.meta.url));
 
-const { values } = parseArgs({ options: { time: { type: 'string', default: '300' } } });
-const timeMs = Number(values.time);
-if (!(timeMs > 0)) throw new Error('--time takes a positive number of milliseconds');
+/** Each loads what it measures only when it is asked to. @type {Record<string, (timeMs: number) => Promise<import('./report.mjs').Group[]>>} */
+const AREAS = {
+  codec: async (timeMs) => (await import('./codec-groups.mjs')).measureCodec(timeMs),
+  calls: async (timeMs) => (await import('./calls.mjs')).measureCalls(timeMs),
+  memory: async () => (await import('./memory.mjs')).measureMemory(),
+  size: async () => (await import('./size.mjs')).measureSizes(),
+};
 
-if (!existsSync(`${FOLDER}/node_modules/.package-lock.json`)) {
-  console.log('Installing the libraries to compare with …');
+const HELP = `npm run bench:compare -- [options]
+
+  --only AREA    one of ${Object.keys(AREAS).join(', ')}; may be given several times
+  --time MS      time for each figure, in milliseconds (default 300)
+  --json         the figures as JSON
+  --write        writes bench/RESULTS.md; not with --only
+  --help         this text
+
+All of it takes about ten minutes. Ratios are of one run: compare those, not times.`;
+
+/** Installs the libraries to compare with, as the lock file says. */
+function ensureLibraries() {
+  if (existsSync(`${FOLDER}/node_modules/.package-lock.json`)) return;
+  console.warn('Installing the libraries to compare with …');
+  // Its output is none of ours: `--json` is to be read by programs.
   const { status } = spawnSync('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], {
     cwd: FOLDER,
-    stdio: 'inherit',
+    stdio: ['ignore', 2, 2],
   });
   if (status !== 0) throw new Error('npm ci failed');
 }
 
-const { groups } = await import('./codec.mjs');
-console.log(
-  `Node ${process.version}. Ratios are speeds relative to secretbus: 0.25 × takes four times as long.`,
-);
-for (const group of groups()) console.log(`\n${group.name}\n${formatResults(await runGroup(group, timeMs))}`);
+function installedLibraries() {
+  const { dependencies } = JSON.parse(readFileSync(`${FOLDER}/package.json`, 'utf8'));
+  return Object.entries(dependencies).map(([name, version]) => ({ name, version: String(version) }));
+}
+
+/** @returns {Promise<number>} the exit code */
+async function main() {
+  const { values } = parseArgs({
+    options: {
+      only: { type: 'string', multiple: true },
+      time: { type: 'string', default: '300' },
+      json: { type: 'boolean', default: false },
+      write: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) {
+    console.log(HELP);
+    return 0;
+  }
+  const timeMs = Number(values.time);
+  const areas = values.only ?? Object.keys(AREAS);
+  const known = areas.every((area) => Object.hasOwn(AREAS, area));
+  if (!known || !(timeMs > 0) || !Number.isFinite(timeMs) || (values.write && values.only !== undefined)) {
+    console.error(HELP);
+    return 2;
+  }
+  ensureLibraries();
+  const libraries = installedLibraries();
+  if (!values.json) console.log(describeMachine(libraries));
+  const groups = [];
+  for (const area of areas) {
+    for (const group of await /** @type {NonNullable<(typeof AREAS)[string]>} */ (AREAS[area])(timeMs)) {
+      groups.push(group);
+      if (!values.json) console.log(`\n${formatGroup(group)}`);
+    }
+  }
+  if (values.json)
+    console.log(
+      JSON.stringify(
+        groups.map(({ title, asked, data }) => ({ title, asked, data })),
+        null,
+        2,
+      ),
+    );
+  if (values.write) writeFileSync(RESULTS, formatReport(groups, libraries, new Date()));
+  return 0;
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  if (!(error instanceof TypeError && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS')))
+    throw error;
+  console.error(`${error.message}\n\n${HELP}`);
+  process.exitCode = 2;
+}

@@ -116,12 +116,13 @@ function makeHomes(directory) {
 
 /**
  * Starts a dbus-daemon of one's own that listens on one socket in a new temporary folder.
- * @param {{ timeoutMs?: number }} [options] `timeoutMs`: the time to start in, 10 s if not given.
+ * @param {{ timeoutMs?: number, socketPath?: string }} [options] `timeoutMs`: the time to start in, 10 s if not given;
+ * `socketPath`: where to listen, in a folder that is there, so that another can follow at the same place.
  * @returns {Promise<PrivateBus>}
  * @throws {MissingProgramError} `missing-program`
  * @throws {PrivateServiceError} `start-failed`, `start-timeout`
  */
-export async function startPrivateBus({ timeoutMs = 10_000 } = {}) {
+export async function startPrivateBus({ timeoutMs = 10_000, socketPath } = {}) {
   const program = requireProgram('dbus-daemon');
   const directory = makeFolder();
   /** @type {Daemon | undefined} */
@@ -129,7 +130,7 @@ export async function startPrivateBus({ timeoutMs = 10_000 } = {}) {
   try {
     makeHomes(directory);
     const configuration = join(directory, 'bus.conf');
-    writeFileSync(configuration, busConfiguration(join(directory, 'bus')), { mode: 0o600 });
+    writeFileSync(configuration, busConfiguration(socketPath ?? join(directory, 'bus')), { mode: 0o600 });
     const started = new Daemon(
       program,
       [`--config-file=${configuration}`, '--nofork', '--nopidfile', '--nosyslog', '--print-address'],

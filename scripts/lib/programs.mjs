@@ -36,6 +36,32 @@ export const PROGRAMS = /** @type {const} */ ({
       alpine: ['libsecret'],
     },
   },
+  'dbus-broker-launch': {
+    purpose: 'a message bus of another make',
+    packages: {
+      debian: ['dbus-broker'],
+      fedora: ['dbus-broker'],
+      arch: ['dbus-broker'],
+      alpine: ['dbus-broker'],
+    },
+  },
+  busctl: {
+    purpose: 'calling and inspecting services of ours',
+    packages: { debian: ['systemd'], fedora: ['systemd'], arch: ['systemd'], alpine: ['elogind'] },
+  },
+  gdbus: {
+    purpose: 'calling and inspecting services of ours',
+    packages: { debian: ['libglib2.0-bin'], fedora: ['glib2'], arch: ['glib2'], alpine: ['glib'] },
+  },
+  tshark: {
+    purpose: 'reading recordings of messages',
+    packages: {
+      debian: ['tshark'],
+      fedora: ['wireshark-cli'],
+      arch: ['wireshark-cli'],
+      alpine: ['tshark'],
+    },
+  },
 });
 
 /** @typedef {keyof typeof PROGRAMS} ProgramName */
@@ -60,6 +86,26 @@ export const PYTHON_LIBRARIES = /** @type {const} */ ({
       fedora: ['python3', 'dbus-libs'],
       arch: ['python', 'dbus'],
       alpine: ['python3', 'dbus-libs'],
+    },
+  },
+  GLib: {
+    code: 'from gi.repository import Gio',
+    purpose: 'checking messages, introspection data and objects',
+    packages: {
+      debian: ['python3-gi', 'gir1.2-glib-2.0'],
+      fedora: ['python3-gobject'],
+      arch: ['python-gobject'],
+      alpine: ['py3-gobject3'],
+    },
+  },
+  jeepney: {
+    code: 'import jeepney',
+    purpose: 'calling services of ours',
+    packages: {
+      debian: ['python3-jeepney'],
+      fedora: ['python3-jeepney'],
+      arch: ['python-jeepney'],
+      alpine: ['py3-jeepney'],
     },
   },
 });

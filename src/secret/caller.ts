@@ -68,7 +68,12 @@ export class Caller {
   async #call(operation: Operation, call: Call, name: string): Promise<unknown[]> {
     this.assertOpen();
     try {
-      const options: CallOptions = { ...call, destination: this.owner, ...operation.callOptions() };
+      const options: CallOptions = {
+        ...call,
+        destination: this.owner,
+        sensitive: true,
+        ...operation.callOptions(),
+      };
       return await this.bus.call(options);
     } catch (error) {
       throw operation.failure(error, name);

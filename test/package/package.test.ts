@@ -17,7 +17,15 @@ const NODE_IMPORTS: Readonly<Record<string, readonly string[]>> = {
   'stash/node-file-system.js': ['node:fs', 'node:fs/promises', 'node:path'],
   'stash/sstash/pbkdf2.js': ['node:crypto'],
   'wire/bus/discovery.js': ['node:fs'],
-  'wire/transport/unix.js': ['node:net'],
+  'wire/connection/channels.js': ['node:diagnostics_channel'],
+  'wire/objects/machine-id.js': ['node:fs'],
+  'wire/transport/autolaunch.js': ['node:fs', 'node:os'],
+  'wire/transport/connect.js': ['node:fs', 'node:fs/promises'],
+  'wire/transport/listen.js': ['node:crypto', 'node:dns/promises', 'node:path'],
+  'wire/transport/nonce.js': ['node:crypto', 'node:fs/promises', 'node:os', 'node:path'],
+  'wire/transport/process.js': ['node:child_process'],
+  'wire/transport/socket.js': ['node:net'],
+  'wire/transport/socket-file.js': ['node:fs/promises', 'node:path', 'node:timers/promises'],
 };
 
 const ENTRIES = ['secretbus', 'secretbus/wire', 'secretbus/secret', 'secretbus/stash'];

@@ -167,7 +167,7 @@ describe('calls', () => {
 
   it('that cannot be marshalled send nothing and use up no serial', async () => {
     const { bus, peer } = await openScriptedBus(echo);
-    await expect(bus.call({ ...call, signature: 'u', body: ['x'] })).rejects.toMatchObject({
+    await expect(bus.call({ ...call, signature: 'u', body: ['x' as never] })).rejects.toMatchObject({
       path: 'body[0]',
     });
     await expect(bus.call({ ...call, path: 'x' })).rejects.toMatchObject({

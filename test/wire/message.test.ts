@@ -207,4 +207,37 @@ describe('MessageParser', () => {
     expect(parser.bufferedByteLength).toBe(5000);
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(2 ** 27);
   });
+
+  it('hands over the bytes of each message, however they come', () => {
+    const messages = [
+      CALL,
+      SIGNAL,
+      { ...CALL, signature: 'ay', body: [new Uint8Array(5000).fill(7)] },
+      ERROR,
+    ];
+    const frames = messages.map((message) => Buffer.from(encodeMessage(message)));
+    const stream = Buffer.concat(frames);
+    for (const size of [1, 7, 16, 17, 100, 4096, 5001, stream.length]) {
+      const parser = new MessageParser();
+      const taken: [Message, Buffer][] = [];
+      for (let at = 0; at < stream.length; at += size) {
+        parser.pushEach(stream.subarray(at, at + size), (message, frame) => {
+          expect(frame.constructor).toBe(Uint8Array);
+          taken.push([message, Buffer.from(frame)]);
+        });
+      }
+      expect(taken).toEqual(messages.map((message, index) => [message, frames[index]]));
+    }
+  });
+
+  it('takes a large message byte by byte in time that grows with it alone', () => {
+    const large = encodeMessage({ ...CALL, signature: 'ay', body: [new Uint8Array(2 ** 21)] });
+    const parser = new MessageParser();
+    const start = performance.now();
+    let count = 0;
+    for (let at = 0; at < large.length; at++) count += parser.push(large.subarray(at, at + 1)).length;
+    expect(count).toBe(1);
+    // Copying what is kept for each byte would take hours.
+    expect(performance.now() - start).toBeLessThan(10_000);
+  });
 });

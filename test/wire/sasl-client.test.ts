@@ -1,5 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { SaslClient, type SaslMechanism } from '../../src/wire/index.js';
+import {
+  type CookieChallenge,
+  SaslClient,
+  type SaslMechanism,
+} from '../../src/wire/handshake/sasl-client.js';
 
 const GUID = '0123456789abcdef0123456789ABCDEF';
 const EXTERNAL: SaslMechanism[] = [{ name: 'EXTERNAL', identity: '1000' }];
@@ -79,6 +83,7 @@ describe('SaslClient', () => {
     ['no guid', 'OK\r\n', 'protocol'],
     ['a line without CR', `OK ${GUID}\n`, 'protocol'],
     ['a NUL', `OK\0 ${GUID}\r\n`, 'protocol'],
+    ['DEL', '\x7f\r\n', 'protocol'],
     ['a byte that is not ASCII', `\xff\r\n`, 'protocol'],
     ['an endless line', 'A'.repeat(16_385), 'protocol'],
     ['endless lines', 'NOISE\r\n'.repeat(65), 'protocol'],
@@ -115,5 +120,252 @@ describe('SaslClient', () => {
 
   it('refuses to begin without a mechanism', () => {
     expect(() => run([], [])).toThrow(expect.objectContaining({ code: 'no-mechanism' }));
+  });
+});
+
+const hex = (text: string): string => Buffer.from(text, 'latin1').toString('hex');
+
+const COOKIE: SaslMechanism = {
+  name: 'DBUS_COOKIE_SHA1',
+  user: '1000',
+  respond: ({ context, id, challenge }) => (id !== 8 ? `${context}-${id}-${challenge} hash` : undefined),
+};
+
+/** How to bring a client into each state of the specification, by the lines of the server. */
+const STATES = {
+  'waiting for data, with EXTERNAL': { mechanisms: [{ name: 'EXTERNAL' }], lines: '' },
+  'waiting for data, with a cookie': { mechanisms: [COOKIE], lines: '' },
+  'waiting for OK': { mechanisms: [{ name: 'EXTERNAL', identity: '1000' }], lines: '' },
+  'waiting for OK, after data': { mechanisms: [{ name: 'EXTERNAL' }], lines: 'DATA\r\n' },
+  'waiting for REJECTED': { mechanisms: [{ name: 'EXTERNAL' }], lines: 'ERROR\r\n' },
+  'waiting for AGREE_UNIX_FD': {
+    mechanisms: [{ name: 'EXTERNAL', identity: '1000' }],
+    lines: `OK ${GUID}\r\n`,
+    negotiateUnixFd: true,
+  },
+  'pipelined, waiting for OK': {
+    mechanisms: [{ name: 'EXTERNAL', identity: '1000' }],
+    lines: '',
+    pipeline: true,
+  },
+  'pipelined, waiting for data': { mechanisms: [{ name: 'EXTERNAL' }], lines: '', pipeline: true },
+} as const satisfies Record<
+  string,
+  { mechanisms: SaslMechanism[]; lines: string; negotiateUnixFd?: boolean; pipeline?: boolean }
+>;
+
+const SECOND: SaslMechanism = { name: 'ANONYMOUS', trace: 'x' };
+const CHALLENGE = `DATA ${hex('context 7 c')}`;
+const ANSWERED = `DATA ${hex('context-7-c hash')}\r\n`;
+const NEXT = 'AUTH ANONYMOUS 78\r\n';
+const CANCEL = 'CANCEL\r\n';
+const ERROR = 'ERROR\r\n';
+
+/** What each line of the server is answered with in each state; a code where it is an error. `BEGIN` ends. */
+const OK_GOOD = `OK ${GUID}`;
+const TABLE: Record<keyof typeof STATES, Record<string, string>> = {
+  'waiting for data, with EXTERNAL': {
+    [OK_GOOD]: 'BEGIN\r\n',
+    OK: 'protocol',
+    [`${OK_GOOD} x`]: 'protocol',
+    DATA: 'DATA\r\n',
+    [CHALLENGE]: CANCEL,
+    REJECTED: NEXT,
+    'REJECTED ANONYMOUS EXTERNAL': NEXT,
+    'REJECTED KERBEROS': 'rejected',
+    ERROR: CANCEL,
+    AGREE_UNIX_FD: ERROR,
+    BEGIN: ERROR,
+    '': ERROR,
+  },
+  'waiting for data, with a cookie': {
+    [OK_GOOD]: 'BEGIN\r\n',
+    DATA: CANCEL,
+    [CHALLENGE]: ANSWERED,
+    [CHALLENGE.toUpperCase()]: ANSWERED,
+    'DATA 0': CANCEL,
+    'DATA xx': CANCEL,
+    'DATA ff': CANCEL,
+    [`DATA ${hex('context 8 c')}`]: CANCEL,
+    [`DATA ${hex('context 7')}`]: CANCEL,
+    [`DATA ${hex('context 7 ')}`]: CANCEL,
+    [`DATA ${hex('context 7 c d')}`]: CANCEL,
+    [`DATA ${hex('context  7 c')}`]: CANCEL,
+    [`DATA ${hex('context -7 c')}`]: CANCEL,
+    [`DATA ${hex('context 7x c')}`]: CANCEL,
+    [`DATA ${hex('context 2147483648 c')}`]: CANCEL,
+    [`DATA ${hex('../context 7 c')}`]: CANCEL,
+    [`DATA ${hex('con.text 7 c')}`]: CANCEL,
+    [`DATA ${hex('con\\text 7 c')}`]: CANCEL,
+    [`DATA ${hex('con\ntext 7 c')}`]: CANCEL,
+    [`DATA ${hex(' 7 c')}`]: CANCEL,
+    REJECTED: NEXT,
+    ERROR: CANCEL,
+    WHAT: ERROR,
+  },
+  'waiting for OK': {
+    [OK_GOOD]: 'BEGIN\r\n',
+    DATA: CANCEL,
+    [CHALLENGE]: CANCEL,
+    REJECTED: NEXT,
+    ERROR: CANCEL,
+    'ERROR what it was': CANCEL,
+    AGREE_UNIX_FD: ERROR,
+  },
+  'waiting for OK, after data': {
+    [OK_GOOD]: 'BEGIN\r\n',
+    DATA: CANCEL,
+    REJECTED: NEXT,
+    ERROR: CANCEL,
+    WHAT: ERROR,
+  },
+  'waiting for REJECTED': {
+    [OK_GOOD]: 'protocol',
+    DATA: 'protocol',
+    REJECTED: NEXT,
+    'REJECTED EXTERNAL': 'rejected',
+    ERROR: 'protocol',
+    AGREE_UNIX_FD: 'protocol',
+    WHAT: 'protocol',
+  },
+  'waiting for AGREE_UNIX_FD': {
+    AGREE_UNIX_FD: 'BEGIN\r\n',
+    ERROR: 'BEGIN\r\n',
+    'ERROR not here': 'BEGIN\r\n',
+    [OK_GOOD]: ERROR,
+    DATA: ERROR,
+    REJECTED: ERROR,
+    WHAT: ERROR,
+  },
+  'pipelined, waiting for OK': {
+    [OK_GOOD]: '',
+    OK: 'protocol',
+    DATA: 'rejected',
+    REJECTED: 'rejected',
+    'REJECTED ANONYMOUS': 'rejected',
+    ERROR: 'rejected',
+    WHAT: 'rejected',
+  },
+  'pipelined, waiting for data': {
+    [OK_GOOD]: '',
+    DATA: '',
+    [CHALLENGE]: 'rejected',
+    REJECTED: 'rejected',
+    ERROR: 'rejected',
+  },
+};
+
+describe('SaslClient, line by line', () => {
+  const cases = Object.entries(TABLE).flatMap(([state, lines]) =>
+    Object.entries(lines).map(([line, answer]) => [state as keyof typeof STATES, line, answer] as const),
+  );
+
+  it.each(cases)('%s, takes %j', (state, line, answer) => {
+    const { mechanisms, lines, ...options } = STATES[state];
+    const attempts = state.startsWith('pipelined') ? [...mechanisms] : [...mechanisms, SECOND];
+    const client = new SaslClient({ mechanisms: attempts, ...options });
+    client.start();
+    if (lines !== '') client.receive(Buffer.from(lines));
+    const bytes = Buffer.from(`${line}\r\n`, 'latin1');
+    if (answer === 'protocol' || answer === 'rejected') {
+      expect(() => client.receive(bytes)).toThrow(
+        expect.objectContaining({ name: 'AuthError', code: answer }),
+      );
+      expect(() => client.receive(bytes)).toThrow(expect.objectContaining({ code: 'protocol' }));
+      return;
+    }
+    const { send, done } = client.receive(bytes);
+    expect(Buffer.from(send).toString('latin1')).toBe(answer);
+    const ends = answer === 'BEGIN\r\n' || (answer === '' && line === OK_GOOD);
+    expect(done).toEqual(
+      ends
+        ? {
+            guid: GUID.toLowerCase(),
+            rest: new Uint8Array(0),
+            mechanism: mechanisms[0].name,
+            unixFd: line === 'AGREE_UNIX_FD',
+          }
+        : undefined,
+    );
+  });
+});
+
+const pipelined = (mechanism: SaslMechanism): string =>
+  Buffer.from(new SaslClient({ mechanisms: [mechanism], pipeline: true }).start()).toString('latin1');
+
+const longLine = (byteLength: number): string => `${'A'.repeat(byteLength - 2)}\r\n`;
+
+describe('SaslClient, its options', () => {
+  it('sends everything at once when it is to', () => {
+    expect(pipelined({ name: 'EXTERNAL', identity: '0' })).toBe('\0AUTH EXTERNAL 30\r\nBEGIN\r\n');
+    expect(pipelined({ name: 'EXTERNAL' })).toBe('\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n');
+    expect(pipelined({ name: 'ANONYMOUS' })).toBe('\0AUTH ANONYMOUS 736563726574627573\r\nBEGIN\r\n');
+    expect(pipelined({ name: 'ANONYMOUS', trace: '' })).toBe('\0AUTH ANONYMOUS\r\nBEGIN\r\n');
+  });
+
+  it.each([
+    ['two mechanisms', { mechanisms: [...EXTERNAL, SECOND] }],
+    ['a cookie', { mechanisms: [COOKIE] }],
+    ['file descriptors', { mechanisms: EXTERNAL, negotiateUnixFd: true }],
+  ])('cannot send %s at once', (_what, options) => {
+    const client = new SaslClient({ ...options, pipeline: true });
+    expect(() => client.start()).toThrow(
+      expect.objectContaining({ name: 'AuthError', code: 'cannot-pipeline' }),
+    );
+  });
+
+  it('keeps the messages that follow the answer to a pipelined handshake', () => {
+    for (const answer of [`OK ${GUID}\r\n`, `DATA\r\nOK ${GUID}\r\n`]) {
+      const client = new SaslClient({ mechanisms: [{ name: 'EXTERNAL' }], pipeline: true });
+      client.start();
+      const { done, send } = client.receive(Buffer.from(`${answer}lmessage`));
+      expect(send).toHaveLength(0);
+      expect(Buffer.from(done?.rest ?? []).toString()).toBe('lmessage');
+    }
+  });
+
+  it('hands the challenge of a cookie to whoever can answer it, and only a good one', () => {
+    const seen: CookieChallenge[] = [];
+    const respond = (challenge: CookieChallenge): string => {
+      seen.push(challenge);
+      return 'a b';
+    };
+    const { sent } = runAllWays([{ ...COOKIE, respond }], `${CHALLENGE}\r\nOK ${GUID}\r\n`);
+    expect(sent).toBe(`\0AUTH DBUS_COOKIE_SHA1 31303030\r\nDATA ${hex('a b')}\r\nBEGIN\r\n`);
+    expect(seen[0]).toEqual({ context: 'context', id: 7, challenge: 'c' });
+  });
+
+  it('says what a function of a mechanism threw, and takes no answer that is too long', () => {
+    const cause = new Error('no');
+    const throwing: SaslMechanism = {
+      ...COOKIE,
+      respond: () => {
+        throw cause;
+      },
+    };
+    const failed = { name: 'AuthError', code: 'mechanism-failed' };
+    expect(() => run([throwing], [`${CHALLENGE}\r\n`])).toThrow(
+      expect.objectContaining({ ...failed, cause }),
+    );
+    const long: SaslMechanism = { ...COOKIE, respond: () => 'x'.repeat(10_000) };
+    expect(() => run([long], [`${CHALLENGE}\r\n`])).toThrow(expect.objectContaining(failed));
+    expect(() => run([{ name: 'EXTERNAL', identity: '1'.repeat(10_000) }], [])).toThrow(
+      expect.objectContaining(failed),
+    );
+  });
+
+  it('sends no mechanism that there is not: its name could hold lines of its own', () => {
+    const name = 'EXTERNAL 30\r\nBEGIN' as 'EXTERNAL';
+    expect(() => run([{ name }], [])).toThrow(expect.objectContaining({ code: 'unknown-mechanism' }));
+  });
+
+  it('takes a line of 16 KiB with its end, and not one byte more', () => {
+    expect(run(EXTERNAL, [longLine(16_384)]).sent).toContain('ERROR\r\n');
+    expect(() => run(EXTERNAL, [longLine(16_385)])).toThrow(/16384/);
+  });
+
+  it('takes 64 lines, and not one more', () => {
+    expect(run(EXTERNAL, ['WHAT\r\n'.repeat(63), `OK ${GUID}\r\n`]).guid).toBe(GUID.toLowerCase());
+    expect(() => run(EXTERNAL, ['WHAT\r\n'.repeat(64), `OK ${GUID}\r\n`])).toThrow(/end/);
   });
 });

@@ -64,7 +64,8 @@ describe('openBus on a Unix socket', () => {
     await listen(path, greet);
     await using byPath = await openBus(`unix:path=${path}`);
     expect(byPath.uniqueName).toBe(':1.1');
-    if (process.platform !== 'linux') return;
+    // Node 20 cannot, and says so.
+    if (process.platform !== 'linux' || Number.parseInt(process.versions.node, 10) < 22) return;
     await listen(`\0${abstract}`, greet);
     await using byName = await openBus(`unix:abstract=${abstract}`);
     expect(byName.uniqueName).toBe(':1.1');
@@ -73,12 +74,12 @@ describe('openBus on a Unix socket', () => {
   it('tries one address after the other, and compares the guid', async () => {
     const path = join(directory, 'bus');
     await listen(path, greet);
-    await using bus = await openBus(`unix:path=${directory}/none;tcp:host=x;unix:path=${path},guid=${GUID}`);
+    await using bus = await openBus(`unix:path=${directory}/none;x:host=x;unix:path=${path},guid=${GUID}`);
     expect(bus.guid).toBe(GUID);
     await expect(openBus(`unix:path=${path},guid=${GUID.replace('0', '1')}`)).rejects.toMatchObject({
       code: 'wrong-guid',
     });
-    await expect(openBus(`unix:path=${directory}/none;tcp:host=x`)).rejects.toMatchObject({
+    await expect(openBus(`unix:path=${directory}/none;x:host=x`)).rejects.toMatchObject({
       code: 'connect-failed',
       cause: {
         errors: [{ code: 'connect-failed', cause: { code: 'ENOENT' } }, { code: 'unsupported-transport' }],

@@ -147,15 +147,24 @@ export class ClosedError extends DBusError {
   }
 }
 
-/** No connection could be made. `code` is `no-bus`, `connect-failed`, `unsupported-transport` or `wrong-guid`. */
+/**
+ * No connection could be made, or no place be listened on. `code` is `no-bus`, `connect-failed`, `listen-failed`,
+ * `unsupported-transport` or `wrong-guid`.
+ */
 export class ConnectError extends DBusError {
   override get name(): string {
     return 'ConnectError';
   }
 }
 
-/** The server refused every mechanism of authentication, or broke its protocol. */
+/** One side refused every mechanism of authentication, or broke its protocol. */
 export class AuthError extends DBusError {
+  /**
+   * What a server still owes the client before it closes the connection. A client that sends all at once is told so that it
+   * was rejected, which it could not tell from a connection that broke.
+   */
+  unsent?: Uint8Array;
+
   override get name(): string {
     return 'AuthError';
   }

@@ -45,8 +45,41 @@ export const MAX_SASL_LINE_BYTE_LENGTH = 16_384;
 /** Most lines a peer may send before the authentication ends: every mechanism needs fewer. */
 export const MAX_SASL_LINES = 64;
 
+/** Times a server says REJECTED before it gives up on a client (the reference implementation's). */
+export const MAX_SASL_REJECTIONS = 6;
+
+/** Largest number of a cookie: 2^31 - 1 (the reference implementation's). */
+export const MAX_COOKIE_ID = 0x7fff_ffff;
+
+/** Age from which a server makes a new cookie instead of using the newest, in seconds (the reference implementation's). */
+export const COOKIE_RENEW_SECONDS = 300;
+
+/** Age from which a cookie is void, in seconds (the reference implementation's): two minutes to end a handshake in. */
+export const COOKIE_EXPIRE_SECONDS = 420;
+
+/** How far in the future a cookie's time may be, in seconds (the reference implementation's). */
+export const COOKIE_FUTURE_SECONDS = 300;
+
+/** Most cookies in one file (the reference implementation's). */
+export const MAX_COOKIES = 256;
+
+/** Largest cookie file, in bytes: 256 cookies of the reference implementation take 18 KiB. */
+export const MAX_COOKIE_FILE_BYTE_LENGTH = 65_536;
+
+/** Time after which a server takes a lock of a cookie file that does not change for forgotten, in milliseconds (the reference implementation's). */
+export const COOKIE_LOCK_TIMEOUT_MS = 8000;
+
 /** Longest address list read, in characters: far above any real one, and what keeps a forged one cheap. */
 export const MAX_ADDRESS_LENGTH = 65_536;
+
+/** Longest text of a match rule, in bytes (the reference implementation's). */
+export const MAX_MATCH_RULE_BYTE_LENGTH = 1024;
+
+/** Highest index of an argument that a match rule can tell of (D-Bus specification, "Match Rules"). */
+export const MAX_MATCH_ARGUMENT = 63;
+
+/** Length of the nonce of the transport `nonce-tcp`, in bytes (D-Bus specification, "Nonce-authenticated TCP Sockets"). */
+export const NONCE_BYTE_LENGTH = 16;
 
 /** Time to connect, authenticate and say Hello when the caller names none, in milliseconds. */
 export const DEFAULT_CONNECT_TIMEOUT_MS = 10_000;
@@ -65,3 +98,39 @@ export const MAX_PENDING_CALLS = 65_536;
 
 /** Bytes that may wait to be written on one connection: one whole message of the largest size, and room beside it. */
 export const MAX_QUEUED_BYTE_LENGTH: number = MAX_MESSAGE_BYTE_LENGTH + 0x100_0000;
+
+/** Signals that may wait to be read in one subscription when its owner names no other number: a limit of ours. */
+export const DEFAULT_MAX_QUEUED_SIGNALS = 1024;
+
+/** Bytes of signals that may wait to be read in one subscription; one signal may always wait. */
+export const MAX_QUEUED_SIGNAL_BYTE_LENGTH = 0x100_0000;
+
+/** Longest introspection document read, in UTF-16 units: ten times what the largest real ones take. */
+export const MAX_INTROSPECTION_LENGTH = 0x40_0000;
+
+/** Most elements of an introspection document: an object with a hundred thousand children still fits. */
+export const MAX_XML_ELEMENTS = 0x2_0000;
+
+/** Deepest nesting of elements; introspection data needs 5, and documentation inside it some more. */
+export const MAX_XML_DEPTH = 64;
+
+/** Most attributes of one element; introspection data needs 3. */
+export const MAX_XML_ATTRIBUTES = 64;
+
+/** Handlers of exported objects that may run at one time on one connection: a limit of ours, which the owner may change. */
+export const MAX_RUNNING_HANDLERS = 1024;
+
+/** Time a peer has to authenticate to a server of ours, in milliseconds. */
+export const DEFAULT_AUTHENTICATION_TIMEOUT_MS = 30_000;
+
+/** Peers that a server of ours has at one time. */
+export const MAX_CONNECTIONS = 1024;
+
+/** Messages that wait until a connection is taken by its owner. */
+export const MAX_HELD_MESSAGES = 4096;
+
+/** Bytes that a recording of messages may have when its owner names no other limit: a limit of ours. */
+export const DEFAULT_RECORDING_BYTE_LENGTH = 0x1000_0000;
+
+/** Serials of calls that a recording remembers in order to redact their replies. Past that it redacts every reply. */
+export const MAX_RECORDED_CALLS = 65_536;

@@ -4,7 +4,6 @@
  */
 import { DBusError, InvalidTextError, MarshalError } from '../base/errors.js';
 import { MAX_CONTAINER_DEPTH } from '../base/limits.js';
-import { isObjectPath } from '../types/names.js';
 import { isSignature, parseSignature, parseSingleType, remember, type Type } from '../types/signature.js';
 import { type CodecOptions, isLittleEndian, phaseOf } from './options.js';
 import { Variant } from './variant.js';
@@ -79,8 +78,7 @@ function marshalString(writer: Writer, value: unknown): void {
 }
 
 function marshalObjectPath(writer: Writer, value: unknown): void {
-  if (typeof value !== 'string' || !isObjectPath(value)) throw wrongType('an object path');
-  writer.string(value);
+  if (typeof value !== 'string' || !writer.objectPath(value)) throw wrongType('an object path');
 }
 
 function marshalSignature(writer: Writer, value: unknown): void {
@@ -148,6 +146,23 @@ function marshalBytes(writer: Writer, value: unknown): void {
   writer.endArray(lengthAt, start);
 }
 
+/**
+ * Marshals each value by `marshalElement`. Doubles have a loop of their own: they come in arrays so long that a call to a
+ * function not known beforehand would tell.
+ */
+function marshalElements(marshalElement: Marshaller, writer: Writer, values: readonly unknown[]): void {
+  let index = 0;
+  try {
+    if (marshalElement === marshalDouble) {
+      for (; index < values.length; index++) marshalDouble(writer, values[index]);
+    } else {
+      for (; index < values.length; index++) marshalElement(writer, values[index]);
+    }
+  } catch (error) {
+    throw faultAt(error, index);
+  }
+}
+
 function compileArray(element: Type, depth: number): Marshaller {
   if (element.code === 'y') return marshalBytes;
   if (element.code === '{') return compileDict(element, depth);
@@ -159,12 +174,7 @@ function compileArray(element: Type, depth: number): Marshaller {
     const start = writer.position;
     // As the reference implementation counts, only elements that may hold more make a level of nesting.
     if (fixedByteLength === 0 && value.length > 0) enter(writer, depth);
-    let index = 0;
-    try {
-      for (; index < value.length; index++) marshalElement(writer, value[index]);
-    } catch (error) {
-      throw faultAt(error, index);
-    }
+    marshalElements(marshalElement, writer, value);
     writer.endArray(lengthAt, start);
   };
 }

@@ -4,9 +4,15 @@
  */
 import { DBusError, ProtocolError } from '../base/errors.js';
 import { MAX_ARRAY_BYTE_LENGTH, MAX_CONTAINERS } from '../base/limits.js';
-import { decodeUtf8 } from '../base/utf8.js';
+import { decodeShortUtf8, decodeUtf8, latin1Text, MAX_SHORT_LENGTH } from '../base/utf8.js';
 import { isObjectPath } from '../types/names.js';
 import { isSignature } from '../types/signature.js';
+import { keep, recall } from './recall.js';
+
+/** Kinds of text for `recall` that are not header fields, whose kinds are their codes. */
+const KEY = 32;
+const OBJECT_PATH = 33;
+const SIGNATURE = 34;
 
 /**
  * The bytes are not a value of the type at hand. Containers add the types on the way out; the entry function turns it
@@ -82,9 +88,11 @@ export class Reader {
 
   /** Refuses unless `byteLength` bytes are left. */
   need(byteLength: number): void {
-    if (byteLength > this.end - this.position) {
-      this.fail('truncated', `${byteLength} bytes needed, ${this.end - this.position} left`);
-    }
+    if (byteLength > this.end - this.position) this.#truncated(byteLength);
+  }
+
+  #truncated(byteLength: number): never {
+    this.fail('truncated', `${byteLength} bytes needed, ${this.end - this.position} left`);
   }
 
   /**
@@ -94,7 +102,10 @@ export class Reader {
    */
   align(alignment: number): void {
     const padding = -(this.position + this.phase) & (alignment - 1);
-    if (padding === 0) return;
+    if (padding !== 0) this.#pad(padding);
+  }
+
+  #pad(padding: number): void {
     this.need(padding);
     for (let count = padding; count > 0; count--) {
       if (this.bytes[this.position] !== 0) this.fail('nonzero-padding', 'a byte of padding is not 0');
@@ -140,7 +151,11 @@ export class Reader {
   }
 
   uint64(): bigint {
-    return BigInt.asUintN(64, this.int64());
+    this.align(8);
+    this.need(8);
+    const value = this.view.getBigUint64(this.position, this.littleEndian);
+    this.position += 8;
+    return value;
   }
 
   double(): number {
@@ -158,21 +173,55 @@ export class Reader {
   }
 
   string(): string {
-    const byteLength = this.uint32();
-    return this.#text(byteLength);
+    const end = this.#textEnd(this.uint32());
+    const text = this.#text(end);
+    this.position = end + 1;
+    return text;
+  }
+
+  /** A string that probably came before, such as the key of a dict. */
+  key(): string {
+    const end = this.#textEnd(this.uint32());
+    let text = recall(this.view, this.position, end, KEY);
+    if (text === undefined) {
+      text = this.#text(end);
+      keep(this.view, this.position, end, KEY, text);
+    }
+    this.position = end + 1;
+    return text;
   }
 
   objectPath(): string {
     const start = this.position;
-    const text = this.string();
-    if (!isObjectPath(text)) this.fail('bad-object-path', 'not an object path', start);
+    return this.name(OBJECT_PATH, isObjectPath) ?? this.fail('bad-object-path', 'not an object path', start);
+  }
+
+  /**
+   * A string or object path that must be valid and probably came before; undefined when it is not. `kind` (1–255) stands for
+   * the rule `isValid`: what was valid once for a kind is not asked again.
+   */
+  name(kind: number, isValid: (text: string) => boolean): string | undefined {
+    const end = this.#textEnd(this.uint32());
+    let text = recall(this.view, this.position, end, kind);
+    if (text === undefined) {
+      text = this.#text(end);
+      if (!isValid(text)) return undefined;
+      keep(this.view, this.position, end, kind, text);
+    }
+    this.position = end + 1;
     return text;
   }
 
   signature(): string {
     const start = this.position;
-    const text = this.#text(this.byte());
-    if (!isSignature(text)) this.fail('bad-signature', 'not a signature', start);
+    const end = this.#textEnd(this.byte());
+    let text = recall(this.view, this.position, end, SIGNATURE);
+    if (text === undefined) {
+      text = this.#text(end);
+      if (!isSignature(text)) this.fail('bad-signature', 'not a signature', start);
+      keep(this.view, this.position, end, SIGNATURE, text);
+    }
+    this.position = end + 1;
     return text;
   }
 
@@ -184,19 +233,39 @@ export class Reader {
     return isSo;
   }
 
-  /** Text of `byteLength` bytes and its NUL. */
-  #text(byteLength: number): string {
+  /** Where a text of `byteLength` bytes that starts here ends, and its NUL stands. */
+  #textEnd(byteLength: number): number {
     // One by one, since their sum could pass what the two checks together allow.
     this.need(byteLength);
-    const start = this.position;
-    const end = start + byteLength;
+    const end = this.position + byteLength;
     if (end >= this.end) this.fail('truncated', 'the NUL after a string is missing', end);
     if (this.bytes[end] !== 0) this.fail('missing-nul', 'a string does not end in NUL', end);
-    const text = decodeUtf8(this.bytes, start, end);
-    if (text === undefined) this.fail('bad-utf8', 'a string is not UTF-8', start);
-    if (text.includes('\0')) this.fail('nul-in-string', 'a string holds a NUL', start);
-    this.position = end + 1;
+    return end;
+  }
+
+  /** The text from here to `end`. */
+  #text(end: number): string {
+    const { bytes, position } = this;
+    const short = end - position <= MAX_SHORT_LENGTH;
+    if (short && this.#isAscii(end)) return latin1Text(bytes, position, end - position);
+    const text = short ? decodeShortUtf8(bytes, position, end) : decodeUtf8(bytes, position, end);
+    if (text === undefined) this.fail('bad-utf8', 'a string is not UTF-8', position);
+    if (text.includes('\0')) this.fail('nul-in-string', 'a string holds a NUL', position);
     return text;
+  }
+
+  /** Whether the bytes from here to `end` are all ASCII and none is NUL; four at a time. */
+  #isAscii(end: number): boolean {
+    const { view } = this;
+    let at = this.position;
+    for (; at + 4 <= end; at += 4) {
+      const four = view.getInt32(at);
+      if (((four | (four - 0x0101_0101)) & 0x8080_8080) !== 0) return false;
+    }
+    for (; at < end; at++) {
+      if ((view.getUint8(at) - 1) >>> 0 >= 0x7f) return false;
+    }
+    return true;
   }
 
   /** Reads the length of an array and the padding before its first element; gives where its last element ends. */

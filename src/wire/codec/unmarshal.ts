@@ -12,6 +12,10 @@ import { Variant } from './variant.js';
 
 type Unmarshaller = (reader: Reader) => unknown;
 
+function unmarshalDouble(reader: Reader): number {
+  return reader.double();
+}
+
 const UNMARSHAL_BASIC: Readonly<Record<string, Unmarshaller>> = {
   y: (reader) => reader.byte(),
   b: (reader) => reader.boolean(),
@@ -21,7 +25,7 @@ const UNMARSHAL_BASIC: Readonly<Record<string, Unmarshaller>> = {
   u: (reader) => reader.uint32(),
   x: (reader) => reader.int64(),
   t: (reader) => reader.uint64(),
-  d: (reader) => reader.double(),
+  d: unmarshalDouble,
   s: (reader) => reader.string(),
   o: (reader) => reader.objectPath(),
   g: (reader) => reader.signature(),
@@ -86,7 +90,12 @@ function compileArray(type: Type, depth: number): Unmarshaller {
       const end = reader.beginArray(alignment);
       // As the reference implementation counts, only elements that may hold more make a level of nesting.
       if (fixedByteLength === 0 && reader.position < end) enter(reader, depth);
-      while (reader.position < end) values.push(unmarshalElement(reader));
+      if (unmarshalElement === unmarshalDouble) {
+        // They come in arrays so long that a call to a function not known beforehand would tell.
+        while (reader.position < end) values.push(reader.double());
+      } else {
+        while (reader.position < end) values.push(unmarshalElement(reader));
+      }
       endArray(reader, end);
     } catch (error) {
       throw faultIn(error, type.signature);
@@ -97,7 +106,8 @@ function compileArray(type: Type, depth: number): Unmarshaller {
 
 function compileDict(type: Type, entry: Type, depth: number): Unmarshaller {
   const [key, value] = entry.children as readonly [Type, Type];
-  const unmarshalKey = compileType(key, depth + 2);
+  const unmarshalKey: Unmarshaller =
+    key.code === 's' ? (reader) => reader.key() : compileType(key, depth + 2);
   const unmarshalValue = compileType(value, depth + 2);
   return (reader) => {
     const dict = new Map<unknown, unknown>();
@@ -117,14 +127,31 @@ function compileDict(type: Type, entry: Type, depth: number): Unmarshaller {
   };
 }
 
+/** One value by each of `unmarshallers`. Array literals are the fastest arrays; few structs and bodies have more fields. */
+function inOrder(unmarshallers: readonly Unmarshaller[]): (reader: Reader) => unknown[] {
+  const [a, b, c, d] = unmarshallers as [Unmarshaller, Unmarshaller, Unmarshaller, Unmarshaller];
+  switch (unmarshallers.length) {
+    case 1:
+      return (reader) => [a(reader)];
+    case 2:
+      return (reader) => [a(reader), b(reader)];
+    case 3:
+      return (reader) => [a(reader), b(reader), c(reader)];
+    case 4:
+      return (reader) => [a(reader), b(reader), c(reader), d(reader)];
+    default:
+      return (reader) => unmarshallers.map((unmarshalOne) => unmarshalOne(reader));
+  }
+}
+
 function compileStruct(type: Type, depth: number): Unmarshaller {
-  const unmarshalFields = type.children.map((field) => compileType(field, depth + 1));
+  const unmarshalEach = inOrder(type.children.map((field) => compileType(field, depth + 1)));
   return (reader) => {
     try {
       enter(reader, depth);
       reader.count(1);
       reader.align(8);
-      return unmarshalFields.map((unmarshalField) => unmarshalField(reader));
+      return unmarshalEach(reader);
     } catch (error) {
       throw faultIn(error, type.signature);
     }
@@ -147,7 +174,7 @@ function compileType(type: Type, depth: number): Unmarshaller {
 
 const CACHE_LENGTH = 512;
 const singles = new Map<string, Unmarshaller>();
-const bodies = new Map<string, readonly Unmarshaller[]>();
+const bodies = new Map<string, (reader: Reader) => unknown[]>();
 
 /** Compiles the signature, valid but perhaps not of one type, of the variant that begins at `start`. */
 function compileSingle(reader: Reader, signature: string, start: number): Unmarshaller {
@@ -169,10 +196,10 @@ function compileSingle(reader: Reader, signature: string, start: number): Unmars
 export function unmarshalFrom(reader: Reader, signature: string): unknown[] {
   let compiled = bodies.get(signature);
   if (compiled === undefined) {
-    compiled = parseSignature(signature).map((type) => compileType(type, 0));
+    compiled = inOrder(parseSignature(signature).map((type) => compileType(type, 0)));
     remember(bodies, signature, compiled, CACHE_LENGTH);
   }
-  const values = compiled.map((unmarshalValue) => unmarshalValue(reader));
+  const values = compiled(reader);
   if (reader.position !== reader.end) {
     reader.fail('leftover-bytes', `${reader.end - reader.position} bytes after the last value`);
   }

@@ -4,6 +4,7 @@
  */
 import { MAX_ARRAY_BYTE_LENGTH, MAX_MESSAGE_BYTE_LENGTH } from '../base/limits.js';
 import { encodeUtf8Into, utf8ByteLength } from '../base/utf8.js';
+import { isObjectPathAt } from '../types/names.js';
 
 /**
  * A value cannot be marshalled. Containers add the segments of the path as it passes through them, so that a
@@ -19,6 +20,14 @@ export class MarshalFault extends Error {
   }
 }
 
+function nulInString(): MarshalFault {
+  return new MarshalFault('nul-in-string', 'a string holds no NUL');
+}
+
+function loneSurrogate(): MarshalFault {
+  return new MarshalFault('lone-surrogate', 'a lone surrogate is not Unicode text');
+}
+
 /** What a getter or a proxy of the caller's threw, as a fault. */
 export function unreadable(cause: unknown): MarshalFault {
   return new MarshalFault('unreadable-value', 'reading the value threw', { cause });
@@ -31,11 +40,16 @@ export function faultAt(error: unknown, segment: string | number): MarshalFault 
   return fault;
 }
 
-/** Room of a new writer, in bytes: most messages fit, and only those leave their writer for the next. */
+/** Room of a new writer, in bytes. */
 const INITIAL_CAPACITY = 4096;
 
-/** Below this length a loop over the UTF-16 units beats the platform's encoder, whose call alone costs about 200 ns. */
-const SHORT_LENGTH = 32;
+/** Most room that a writer is kept with for the next message: above it, growing costs little beside the writing. */
+const MAX_KEPT_CAPACITY = 65_536;
+
+/** Up to this length a loop over the UTF-16 units beats the platform's encoder, whose call alone costs about 50 ns. */
+const SHORT_LENGTH = 28;
+/** The same of object paths, most of which are flat in memory. */
+const SHORT_PATH_LENGTH = 40;
 
 /**
  * The writer of the last message, for the next one: allocating a buffer costs as much as writing a small message. One that
@@ -57,6 +71,13 @@ export class Writer {
   nesting = 0;
   /** Whether an index of a file descriptor was written. */
   hasDescriptors = false;
+  /**
+   * Object paths written to this message, and where, by their length modulo 8: one that comes again, such as the session of
+   * each of many secrets, is copied and not validated.
+   */
+  readonly #paths: (string | undefined)[] = Array.from({ length: 8 }, () => undefined);
+  readonly #pathStarts: number[] = Array.from({ length: 8 }, () => 0);
+  #pathCount = 0;
 
   /** A writer whose first byte goes to `position`: the alignment of all that follows counts from 0. */
   static begin(littleEndian: boolean, position = 0): Writer {
@@ -75,18 +96,22 @@ export class Writer {
    * must not be used any more.
    */
   finish(start: number): Uint8Array<ArrayBuffer> {
-    if (this.bytes.length > INITIAL_CAPACITY) return this.bytes.subarray(start, this.position);
+    if (this.bytes.length > MAX_KEPT_CAPACITY) return this.bytes.subarray(start, this.position);
     const written = this.bytes.slice(start, this.position);
     // The next message relies on zeros for its padding, and what was written may be a secret of a plain session.
     this.bytes.fill(0, 0, this.position);
+    if (this.#pathCount > 1) this.#paths.fill(undefined);
+    this.#pathCount = 0;
     keep(this);
     return written;
   }
 
   /** Makes room for `byteLength` more bytes. Room not yet written to is always zero. */
   reserve(byteLength: number): void {
-    const needed = this.position + byteLength;
-    if (needed <= this.bytes.length) return;
+    if (byteLength > this.bytes.length - this.position) this.#grow(this.position + byteLength);
+  }
+
+  #grow(needed: number): void {
     if (needed > MAX_MESSAGE_BYTE_LENGTH) {
       throw new MarshalFault('message-too-long', `a message has at most ${MAX_MESSAGE_BYTE_LENGTH} bytes`);
     }
@@ -103,66 +128,140 @@ export class Writer {
     this.position += padding;
   }
 
+  /** Aligns to `byteLength`, makes room for as many bytes, and gives where they go, having moved past them. */
+  #slot(byteLength: number): number {
+    const at = (this.position + byteLength - 1) & -byteLength;
+    this.reserve(at - this.position + byteLength);
+    this.position = at + byteLength;
+    return at;
+  }
+
   byte(value: number): void {
     this.reserve(1);
     this.bytes[this.position++] = value;
   }
 
   uint16(value: number): void {
-    this.align(2);
-    this.reserve(2);
-    this.view.setUint16(this.position, value, this.littleEndian);
-    this.position += 2;
+    const at = this.#slot(2);
+    this.view.setUint16(at, value, this.littleEndian);
   }
 
   uint32(value: number): void {
-    this.align(4);
-    this.reserve(4);
-    this.view.setUint32(this.position, value, this.littleEndian);
-    this.position += 4;
+    const at = this.#slot(4);
+    this.view.setUint32(at, value, this.littleEndian);
   }
 
   uint64(value: bigint): void {
-    this.align(8);
-    this.reserve(8);
-    this.view.setBigUint64(this.position, value, this.littleEndian);
-    this.position += 8;
+    const at = this.#slot(8);
+    this.view.setBigUint64(at, value, this.littleEndian);
   }
 
   double(value: number): void {
-    this.align(8);
-    this.reserve(8);
-    this.view.setFloat64(this.position, value, this.littleEndian);
-    this.position += 8;
+    const at = this.#slot(8);
+    this.view.setFloat64(at, value, this.littleEndian);
   }
 
-  /** A string or object path: length, UTF-8, NUL. `text` is any JavaScript string. */
+  /** A string: length, UTF-8, NUL. `text` is any JavaScript string. */
   string(text: string): void {
-    this.align(4);
-    const length = text.length;
-    this.reserve(length + 5);
-    const start = this.position + 4;
-    const end = length <= SHORT_LENGTH ? this.#ascii(text, start) : -1;
-    this.position = end === -1 ? this.#utf8(text, start) : end;
-    this.view.setUint32(start - 4, this.position - start, this.littleEndian);
-    this.byte(0);
+    const { length } = text;
+    const { bytes } = this;
+    const start = ((this.position + 3) & -4) + 4;
+    // There must be room for two bytes a unit and the NUL.
+    if (length > SHORT_LENGTH || start + length * 2 >= bytes.length) {
+      this.#longString(text);
+      return;
+    }
+    const seen = this.#ascii(text, start);
+    let end = start + length;
+    if (seen >= 0x80) end = this.#narrow(text, start);
+    if (seen < 0 || end === -1) {
+      this.#longString(text);
+      return;
+    }
+    this.view.setUint32(start - 4, end - start, this.littleEndian);
+    this.position = end + 1;
   }
 
-  /** Writes `text` when it is ASCII without NUL and gives where it ends; else gives -1, what was written being written over. */
+  /**
+   * Writes `text`, for which there is room, to `start` and on, as far as it is ASCII. Gives the bits of its units and of one
+   * less than each: one past the seventh tells of a unit that is not ASCII, and all of them, which is −1, of a NUL.
+   */
   #ascii(text: string, start: number): number {
     const { bytes } = this;
-    for (let index = 0; index < text.length; index++) {
+    const { length } = text;
+    let seen = 0;
+    for (let index = 0; index < length && seen < 0x80; index++) {
       const unit = text.charCodeAt(index);
-      if ((unit - 1) >>> 0 >= 0x7f) return -1;
+      seen |= unit | (unit - 1);
       bytes[start + index] = unit;
     }
-    return start + text.length;
+    return seen;
   }
 
-  #utf8(text: string, start: number): number {
-    if (text.includes('\0')) throw new MarshalFault('nul-in-string', 'a string holds no NUL');
-    if (!text.isWellFormed())
-      throw new MarshalFault('lone-surrogate', 'a lone surrogate is not Unicode text');
+  #longString(text: string): void {
+    const start = this.#slot(4) + 4;
+    this.reserve(text.length + 1);
+    this.#endText(start, this.#wide(text, start));
+  }
+
+  /** As `string`, but tells whether `text` is an object path: if not, nothing more can be written. */
+  objectPath(text: string): boolean {
+    const { length } = text;
+    const start = this.#slot(4) + 4;
+    this.reserve(length + 1);
+    const place = length & 7;
+    if (text === this.#paths[place]) {
+      const from = this.#pathStarts[place] as number;
+      this.bytes.copyWithin(start, from, from + length);
+    } else {
+      // What is not ASCII does not fit, or is seen in the bytes, whatever became of it.
+      const isWhole =
+        length <= SHORT_PATH_LENGTH
+          ? this.#ascii(text, start) < 0x80
+          : encodeUtf8Into(text, this.bytes, start).written === length;
+      if (!isWhole || !isObjectPathAt(this.bytes, start, start + length)) return false;
+      // The first is not kept: in most messages there is no other.
+      if (this.#pathCount++ > 0) {
+        this.#paths[place] = text;
+        this.#pathStarts[place] = start;
+      }
+    }
+    this.#endText(start, start + length);
+    return true;
+  }
+
+  /** Fills in the length of the text written to `start`, and ends it with the NUL that is there already. */
+  #endText(start: number, end: number): void {
+    this.view.setUint32(start - 4, end - start, this.littleEndian);
+    this.position = end;
+    this.reserve(1);
+    this.position = end + 1;
+  }
+
+  /**
+   * Writes `text`, for which there is room, to `start` and on, and gives where it ends; -1 when not all its units are from
+   * U+0001 to U+07FF.
+   */
+  #narrow(text: string, start: number): number {
+    const { bytes } = this;
+    let at = start;
+    for (let index = 0; index < text.length; index++) {
+      const unit = text.charCodeAt(index);
+      if (unit === 0 || unit >= 0x800) return -1;
+      if (unit < 0x80) {
+        bytes[at++] = unit;
+      } else {
+        bytes[at++] = 0xc0 | (unit >> 6);
+        bytes[at++] = 0x80 | (unit & 0x3f);
+      }
+    }
+    return at;
+  }
+
+  /** Writes any `text` to `start` and on; gives where it ends. */
+  #wide(text: string, start: number): number {
+    if (text.includes('\0')) throw nulInString();
+    if (!text.isWellFormed()) throw loneSurrogate();
     // Most text needs one byte a unit, for which there is room already; three a unit is the most it can need.
     const first = encodeUtf8Into(text, this.bytes, start);
     let { written } = first;

@@ -1,15 +1,26 @@
 /**
  * The calls that wait for their replies. Layer 7: imports lower layers only.
  */
-import { DeadlineError } from '../base/errors.js';
+import { CancelledError, DeadlineError } from '../base/errors.js';
 import { type Message, MessageType } from '../message/message.js';
+import { whenAborted } from '../transport/when-aborted.js';
 import { BUS_NAME, isUniqueName } from '../types/names.js';
-import { watchLimits } from './deadline.js';
 
-interface PendingCall {
+/** How one call waits. */
+export interface Waiting {
   readonly destination: string | undefined;
-  readonly resolve: (reply: Message) => void;
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal | undefined;
+  /** Whether neither the call nor its reply may be recorded. */
+  readonly sensitive: boolean;
+}
+
+interface PendingCall extends Waiting {
+  /** By the clock of `performance.now()`. */
+  readonly endsAt: number;
+  readonly take: (reply: Message) => void;
   readonly reject: (error: Error) => void;
+  stopListening: () => void;
 }
 
 /**
@@ -24,9 +35,17 @@ function mayReply(reply: Message, destination: string | undefined): boolean {
   return destination !== BUS_NAME && !isUniqueName(destination);
 }
 
-/** Each call waits no longer than its deadline, and leaves nothing behind however it ends. */
+/** The platform's timers may fire this much before their time, in milliseconds. */
+const TIMER_SLACK_MS = 1;
+
+/**
+ * Each call waits no longer than its deadline, and leaves nothing behind however it ends. One timer serves them all, set
+ * for the earliest deadline: most calls end long before theirs, and a timer each would cost more than the waiting.
+ */
 export class PendingCalls {
   readonly #calls = new Map<number, PendingCall>();
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #firesAt = Number.POSITIVE_INFINITY;
 
   get size(): number {
     return this.#calls.size;
@@ -36,45 +55,103 @@ export class PendingCalls {
     return this.#calls.has(serial);
   }
 
+  isSensitive(serial: number | undefined): boolean {
+    return serial !== undefined && this.#calls.get(serial)?.sensitive === true;
+  }
+
   /**
-   * Waits for the reply to `serial`. A signal that has fired already must be refused before.
-   * @throws {DeadlineError} | {CancelledError} | whatever `rejectAll` makes
+   * Waits for the reply to `serial`. A signal that has fired already must be refused before. `take` makes the result out
+   * of the reply; it runs before any later message is looked at, so that it must be code of ours, as must `failed`, which is
+   * told the error when there is none.
+   * @throws {DeadlineError} | {CancelledError} | whatever `rejectAll` makes or `take` throws
    */
-  wait(
+  wait<Result>(
     serial: number,
-    destination: string | undefined,
-    timeoutMs: number,
-    signal: AbortSignal | undefined,
-  ): Promise<Message> {
+    waiting: Waiting,
+    take: (reply: Message) => Result,
+    failed: (error: unknown) => void = nothing,
+  ): Promise<Result> {
     return new Promise((resolve, reject) => {
-      const fail = (error: Error): void => {
-        leave();
-        reject(error);
-      };
-      const onDeadline = (): Error => new DeadlineError('call', timeoutMs);
-      const endWatch = watchLimits({ timeoutMs, signal, onDeadline }, fail);
-      const leave = (): void => {
-        this.#calls.delete(serial);
-        endWatch();
-      };
-      this.#calls.set(serial, {
+      const { destination, timeoutMs, signal, sensitive } = waiting;
+      const call: PendingCall = {
         destination,
-        resolve: (reply) => {
-          leave();
-          resolve(reply);
+        timeoutMs,
+        signal,
+        sensitive,
+        endsAt: performance.now() + timeoutMs,
+        take: (reply) => resolve(take(reply)),
+        reject: (error) => {
+          failed(error);
+          reject(error);
         },
-        reject: fail,
-      });
+        stopListening: nothing,
+      };
+      if (signal !== undefined) {
+        call.stopListening = whenAborted(signal, () => {
+          this.#remove(serial, call);
+          call.reject(new CancelledError(signal.reason));
+        });
+      }
+      this.#calls.set(serial, call);
+      this.#watch(call.endsAt);
     });
   }
 
-  /** Hands a reply to its call. One that nobody waits for, or from the wrong peer, is dropped. */
-  settle(reply: Message): void {
-    const call = this.#calls.get(reply.replySerial as number);
-    if (call !== undefined && mayReply(reply, call.destination)) call.resolve(reply);
+  /** Hands a reply to its call. One that nobody waits for, or from the wrong peer, is dropped: false. */
+  settle(reply: Message): boolean {
+    const serial = reply.replySerial as number;
+    const call = this.#calls.get(serial);
+    if (call === undefined || !mayReply(reply, call.destination)) return false;
+    this.#remove(serial, call);
+    try {
+      call.take(reply);
+    } catch (error) {
+      call.reject(error as Error);
+    }
+    return true;
   }
 
   rejectAll(makeError: () => Error): void {
-    for (const call of this.#calls.values()) call.reject(makeError());
+    for (const [serial, call] of this.#calls) {
+      this.#remove(serial, call);
+      call.reject(makeError());
+    }
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#firesAt = Number.POSITIVE_INFINITY;
+  }
+
+  #remove(serial: number, call: PendingCall): void {
+    call.stopListening();
+    this.#calls.delete(serial);
+    // What is left of the timer must not keep the process alive.
+    if (this.#calls.size === 0) this.#timer?.unref();
+  }
+
+  /** Sees to it that the timer fires at `endsAt` at the latest. */
+  #watch(endsAt: number): void {
+    if (this.#calls.size === 1) this.#timer?.ref();
+    if (endsAt >= this.#firesAt) return;
+    clearTimeout(this.#timer);
+    this.#firesAt = endsAt;
+    this.#timer = setTimeout(() => this.#expire(), Math.ceil(endsAt - performance.now()));
+  }
+
+  #expire(): void {
+    this.#timer = undefined;
+    this.#firesAt = Number.POSITIVE_INFINITY;
+    const now = performance.now() + TIMER_SLACK_MS;
+    let next = Number.POSITIVE_INFINITY;
+    for (const [serial, call] of this.#calls) {
+      if (call.endsAt > now) {
+        next = Math.min(next, call.endsAt);
+        continue;
+      }
+      this.#remove(serial, call);
+      call.reject(new DeadlineError('call', call.timeoutMs));
+    }
+    if (next !== Number.POSITIVE_INFINITY) this.#watch(next);
   }
 }
+
+function nothing(): void {}

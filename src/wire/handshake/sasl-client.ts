@@ -1,76 +1,137 @@
 /**
  * The client's side of the authentication protocol, as a machine that never touches a socket (D-Bus specification,
- * "Authentication Protocol"). Layer 4: imports lower layers only.
+ * "Authentication Protocol", "Client state machine"). Layer 4: imports lower layers only.
  */
 import { AuthError } from '../base/errors.js';
-import { MAX_SASL_LINE_BYTE_LENGTH, MAX_SASL_LINES } from '../base/limits.js';
+import { MAX_COOKIE_ID, MAX_SASL_LINE_BYTE_LENGTH, MAX_SASL_LINES } from '../base/limits.js';
+import { isCookieContext } from './cookie-context.js';
+import {
+  bytesOf,
+  callMechanism,
+  hexOf,
+  isGuid,
+  LineReader,
+  type SaslStep,
+  splitCommand,
+  textOfHex,
+} from './sasl.js';
+
+export type { SaslMechanismName, SaslResult, SaslStep } from './sasl.js';
+
+/** What a server that asks for DBUS_COOKIE_SHA1 wants to see: that we can read its cookie. */
+export interface CookieChallenge {
+  /** The file of the keyring: a name that {@link isCookieContext} takes. */
+  readonly context: string;
+  /** The cookie in that file. */
+  readonly id: number;
+  /** The server's share of what is hashed, without spaces. */
+  readonly challenge: string;
+}
+
+/** DBUS_COOKIE_SHA1: we show that we can read files in the home folder of a user. */
+export interface CookieMechanism {
+  readonly name: 'DBUS_COOKIE_SHA1';
+  /** Who we are: a uid in decimal, or a user's name. */
+  readonly user: string;
+  /**
+   * The response: our challenge, a space, and the SHA-1 of `challenge:ours:cookie` in hexadecimal; undefined when we do not
+   * have the cookie, and the next mechanism is to be tried. It must not throw.
+   */
+  readonly respond: (challenge: CookieChallenge) => string | undefined;
+}
 
 /** A mechanism to try, in the order given. */
 export type SaslMechanism =
   /** The server takes who we are from the socket; `identity`, our uid in decimal, is checked against that when given. */
   | { readonly name: 'EXTERNAL'; readonly identity?: string }
   /** No identity; `trace` is shown to the server. */
-  | { readonly name: 'ANONYMOUS'; readonly trace?: string };
+  | { readonly name: 'ANONYMOUS'; readonly trace?: string }
+  | CookieMechanism;
 
-/** What to do after bytes were taken. */
-export interface SaslStep {
-  /** Bytes to send to the server; may be empty. */
-  readonly send: Uint8Array;
-  /** Set once the authentication is done. Messages follow `send` in the same direction. */
-  readonly done?: {
-    /** The server's guid: 32 hexadecimal digits. */
-    readonly guid: string;
-    /** Bytes that came after the server's last line, the start of its messages: a copy. */
-    readonly rest: Uint8Array;
-  };
+/** How to authenticate. */
+export interface SaslClientOptions {
+  readonly mechanisms: readonly SaslMechanism[];
+  /**
+   * Asks whether file descriptors may be passed, which costs a round trip; false if not given. For transports that can
+   * pass them: after the server has agreed it may send some.
+   */
+  readonly negotiateUnixFd?: boolean | undefined;
+  /**
+   * Sends everything in the first write, `BEGIN` too, so that messages may follow at once; false if not given. It takes
+   * exactly one mechanism, EXTERNAL or ANONYMOUS, and no `negotiateUnixFd`. A server that does not take it, or a proxy that
+   * wants one line at a time, leaves no way on but a new connection without this.
+   */
+  readonly pipeline?: boolean | undefined;
 }
 
-const LF = 0x0a;
-const encoder = new TextEncoder();
-
-function hexOf(text: string): string {
-  return Array.from(encoder.encode(text), (byte) => byte.toString(16).padStart(2, '0')).join('');
+/** The text of the initial response; empty when the server is to ask for it. @throws {AuthError} `unknown-mechanism` */
+function responseOf(mechanism: SaslMechanism): string {
+  switch (mechanism.name) {
+    case 'EXTERNAL':
+      return mechanism.identity ?? '';
+    case 'ANONYMOUS':
+      return mechanism.trace ?? 'secretbus';
+    case 'DBUS_COOKIE_SHA1':
+      return mechanism.user;
+    default:
+      throw new AuthError('unknown-mechanism', 'not a mechanism of authentication that there is');
+  }
 }
 
-/** The initial response of a mechanism in hexadecimal, or undefined when the server is to ask for it. */
-function initialResponse(mechanism: SaslMechanism): string | undefined {
-  if (mechanism.name === 'ANONYMOUS') return hexOf(mechanism.trace ?? 'secretbus');
-  return mechanism.identity === undefined ? undefined : hexOf(mechanism.identity);
+/** A line from its words, the last of which may be empty. @throws {AuthError} `mechanism-failed` when it is longer than a line may be */
+function lineOf(command: string, hex: string): string {
+  const line = `${command}${hex && ' '}${hex}\r\n`;
+  if (line.length <= MAX_SASL_LINE_BYTE_LENGTH) return line;
+  throw new AuthError('mechanism-failed', 'a response of a mechanism of authentication is too long');
 }
 
-function authLine(mechanism: SaslMechanism): string {
-  const response = initialResponse(mechanism);
-  return response === undefined ? `AUTH ${mechanism.name}\r\n` : `AUTH ${mechanism.name} ${response}\r\n`;
-}
+/** What it waits for, after the states of the specification; `new` and `over` are where it begins and ends. */
+type State = 'new' | 'data' | 'ok' | 'reject' | 'agree' | 'over';
 
 /** Authenticates to a server: `start`, then `receive` whatever it sends until a step is done. */
 export class SaslClient {
   readonly #mechanisms: readonly SaslMechanism[];
+  readonly #negotiate: boolean;
+  readonly #pipeline: boolean;
+  readonly #lines = new LineReader('server', MAX_SASL_LINES);
   #current = 0;
-  /** ASCII of a line whose end has not come. */
-  #partial = '';
-  #lines = 0;
-  #state: 'new' | 'waiting' | 'cancelling' | 'over' = 'new';
+  #state: State = 'new';
+  #guid = '';
+  #unixFd = false;
 
-  constructor(options: { mechanisms: readonly SaslMechanism[] }) {
+  constructor(options: SaslClientOptions) {
     this.#mechanisms = options.mechanisms;
+    this.#negotiate = options.negotiateUnixFd === true;
+    this.#pipeline = options.pipeline === true;
   }
 
-  /** The first bytes: the NUL that carries the credentials of the socket, and the first mechanism. @throws {AuthError} `no-mechanism` */
+  /**
+   * The first bytes: the NUL that carries the credentials of the socket, the first mechanism, and with `pipeline` the rest.
+   * @throws {AuthError} `no-mechanism`, `unknown-mechanism`, `mechanism-failed` for an identity too long, `cannot-pipeline`
+   */
   start(): Uint8Array {
-    const [first] = this.#mechanisms;
-    this.#state = 'waiting';
+    const first = this.#mechanisms[0];
     if (first === undefined)
       throw new AuthError('no-mechanism', 'no mechanism of authentication is left to try');
-    return encoder.encode(`\0${authLine(first)}`);
+    let lines = `\0${this.#auth(first)}`;
+    if (this.#pipeline) {
+      if (this.#mechanisms.length > 1 || first.name === 'DBUS_COOKIE_SHA1' || this.#negotiate) {
+        throw new AuthError('cannot-pipeline', 'only one mechanism without a question can be sent at once');
+      }
+      // Servers ask for the missing identity of EXTERNAL always, and for a missing trace never.
+      if (this.#state === 'data' && first.name === 'EXTERNAL') lines += 'DATA\r\n';
+      lines += 'BEGIN\r\n';
+    }
+    return bytesOf(lines);
   }
 
   /**
    * Takes bytes from the server, however they are chunked. After an error it takes no more.
-   * @throws {AuthError} `rejected` when the server takes none of the mechanisms, `protocol` when it breaks the protocol
+   * @throws {AuthError} `rejected` when the server takes none of the mechanisms, `protocol` when it breaks the protocol,
+   * `mechanism-failed` with what `respond` threw as `cause`
    */
   receive(chunk: Uint8Array): SaslStep {
-    if (this.#state === 'new') throw new AuthError('protocol', 'the server spoke first');
+    if (this.#state === 'new') throw this.#lines.broken('spoke first');
     if (this.#state === 'over') throw new AuthError('protocol', 'the authentication is over');
     try {
       return this.#receive(chunk);
@@ -81,86 +142,98 @@ export class SaslClient {
   }
 
   #receive(chunk: Uint8Array): SaslStep {
+    const lines = this.#lines;
     let send = '';
-    let at = 0;
-    while (at < chunk.length) {
-      const newline = chunk.indexOf(LF, at);
-      const end = newline === -1 ? chunk.length : newline + 1;
-      this.#append(chunk.subarray(at, end));
-      at = end;
-      if (newline === -1) break;
-      const line = this.#partial;
-      this.#partial = '';
+    lines.feed(chunk);
+    for (let line = lines.next(); line !== undefined; line = lines.next()) {
       const reply = this.#handle(line);
-      send += reply.send;
-      if (reply.guid !== undefined) {
-        this.#state = 'over';
-        const rest = new Uint8Array(chunk.subarray(at));
-        return { send: encoder.encode(send), done: { guid: reply.guid, rest } };
+      if (!this.#pipeline) send += reply;
+      if (this.#state === 'over') {
+        const mechanism = (this.#mechanisms[this.#current] as SaslMechanism).name;
+        const done = { guid: this.#guid, rest: lines.rest(), mechanism, unixFd: this.#unixFd };
+        return { send: bytesOf(send), done };
       }
     }
-    return { send: encoder.encode(send) };
+    return { send: bytesOf(send) };
   }
 
-  #append(bytes: Uint8Array): void {
-    if (this.#partial.length + bytes.length > MAX_SASL_LINE_BYTE_LENGTH) {
-      throw new AuthError(
-        'protocol',
-        `the server sent a line of more than ${MAX_SASL_LINE_BYTE_LENGTH} bytes`,
-      );
+  /** Goes into the state that follows, and gives the answer. */
+  #handle(line: string): string {
+    const [command, argument] = splitCommand(line);
+    if (this.#state === 'reject' && command !== 'REJECTED') {
+      throw this.#lines.broken('does not cancel as it must');
     }
-    for (const byte of bytes) this.#partial += String.fromCharCode(byte);
-  }
-
-  /** `line` includes its LF. */
-  #handle(line: string): { send: string; guid?: string } {
-    if (++this.#lines > MAX_SASL_LINES) throw new AuthError('protocol', 'the server does not come to an end');
-    if (!/^[\x20-\x7e]*\r\n$/.test(line))
-      throw new AuthError('protocol', 'the server sent a line that is not ASCII and CR LF');
-    const [command = '', ...words] = line.trimEnd().split(' ');
-    if (this.#state === 'cancelling' && command !== 'REJECTED') {
-      throw new AuthError('protocol', 'the server does not cancel as it must');
-    }
+    if (this.#state === 'agree') return this.#agreed(command);
     switch (command) {
-      case 'OK': {
-        const guid = words[0] ?? '';
-        if (!/^[0-9a-fA-F]{32}$/.test(guid)) throw new AuthError('protocol', 'the server sent no valid guid');
-        return { send: 'BEGIN\r\n', guid: guid.toLowerCase() };
-      }
+      case 'OK':
+        if (!isGuid(argument)) throw this.#lines.broken('sent no valid guid');
+        this.#guid = argument.toLowerCase();
+        if (!this.#negotiate) return this.#begin();
+        this.#state = 'agree';
+        return 'NEGOTIATE_UNIX_FD\r\n';
       case 'DATA':
-        return { send: this.#data() };
+        return this.#state === 'data' ? this.#data(argument) : this.#cancel();
       case 'REJECTED':
-        return { send: this.#next(words) };
+        return this.#next(argument);
       case 'ERROR':
         // The server did not take our last line; cancelling makes it say REJECTED, and with that the next is tried.
-        return { send: this.#cancel() };
+        return this.#cancel();
       default:
-        return { send: 'ERROR\r\n' };
+        if (this.#pipeline) throw this.#refused('');
+        return 'ERROR\r\n';
     }
   }
 
-  /** The server asks for the response that was not in the AUTH line; neither mechanism has any other. */
-  #data(): string {
-    const mechanism = this.#mechanisms[this.#current];
-    const withheld = mechanism !== undefined && initialResponse(mechanism) === undefined;
-    return withheld ? 'DATA\r\n' : this.#cancel();
+  #begin(): string {
+    this.#state = 'over';
+    return 'BEGIN\r\n';
+  }
+
+  #agreed(command: string): string {
+    this.#unixFd = command === 'AGREE_UNIX_FD';
+    return this.#unixFd || command === 'ERROR' ? this.#begin() : 'ERROR\r\n';
+  }
+
+  /** The server asks for the response that was not in the AUTH line, or for the one to its challenge. */
+  #data(hex: string): string {
+    const mechanism = this.#mechanisms[this.#current] as SaslMechanism;
+    this.#state = 'ok';
+    if (mechanism.name !== 'DBUS_COOKIE_SHA1') return hex === '' ? 'DATA\r\n' : this.#cancel();
+    const [context = '', id = '', challenge = '', ...more] = (textOfHex(hex) ?? '').split(' ');
+    // The context becomes the name of a file: nothing but a good one may reach `respond`.
+    const valid =
+      isCookieContext(context) && /^\d{1,10}$/.test(id) && Number(id) <= MAX_COOKIE_ID && challenge !== '';
+    if (!valid || more.length > 0) return this.#cancel();
+    const response = callMechanism(() => mechanism.respond({ context, id: Number(id), challenge }));
+    return response === undefined ? this.#cancel() : lineOf('DATA', hexOf(response));
   }
 
   #cancel(): string {
-    this.#state = 'cancelling';
+    if (this.#pipeline) throw this.#refused('');
+    this.#state = 'reject';
     return 'CANCEL\r\n';
   }
 
+  #auth(mechanism: SaslMechanism): string {
+    const response = responseOf(mechanism);
+    this.#state = mechanism.name === 'DBUS_COOKIE_SHA1' || response === '' ? 'data' : 'ok';
+    return lineOf(`AUTH ${mechanism.name}`, hexOf(response));
+  }
+
   /** Goes on to the next mechanism that the server lists; a server that lists none is tried with each. */
-  #next(offered: readonly string[]): string {
-    this.#state = 'waiting';
+  #next(offered: string): string {
+    const names = offered.split(' ');
     for (this.#current++; this.#current < this.#mechanisms.length; this.#current++) {
       const mechanism = this.#mechanisms[this.#current] as SaslMechanism;
-      if (offered.length === 0 || offered.includes(mechanism.name)) return authLine(mechanism);
+      if (offered === '' || names.includes(mechanism.name)) return this.#auth(mechanism);
     }
-    throw new AuthError(
+    throw this.#refused(offered);
+  }
+
+  #refused(offered: string): AuthError {
+    return new AuthError(
       'rejected',
-      `the server refused to authenticate us; it offers: ${offered.join(' ').slice(0, 200) || 'nothing'}`,
+      `the server refused to authenticate us; it offers: ${offered.slice(0, 200) || 'nothing'}`,
     );
   }
 }

@@ -34,12 +34,10 @@ export interface FixedHeader {
 }
 
 function readUint32(bytes: Uint8Array, at: number, littleEndian: boolean): number {
-  const [a, b, c, d] = [
-    bytes[at] as number,
-    bytes[at + 1] as number,
-    bytes[at + 2] as number,
-    bytes[at + 3] as number,
-  ];
+  const a = bytes[at] as number;
+  const b = bytes[at + 1] as number;
+  const c = bytes[at + 2] as number;
+  const d = bytes[at + 3] as number;
   return (littleEndian ? a | (b << 8) | (c << 16) | (d << 24) : (a << 24) | (b << 16) | (c << 8) | d) >>> 0;
 }
 
@@ -81,18 +79,25 @@ function expectFieldType(reader: Reader, type: string, name: string): void {
   reader.fail('header-field-type', `the header field ${name} is not of type ${type}`, start);
 }
 
-/** Reads the value of a known field, which stands in a variant of the type that the field has. */
-function readField(reader: Reader, field: HeaderField): string | number {
+/** Reads the value of a known field that is text, which stands in a variant of the type that the field has. */
+function readText(reader: Reader, field: HeaderField): string {
   expectFieldType(reader, field.type, field.name);
-  if (field.type === 'u') {
-    const serial = reader.uint32();
-    if (serial === 0) reader.fail('bad-serial', 'the reply serial is 0', reader.position - 4);
-    return serial;
-  }
-  const valueStart = reader.position;
-  const value = field.type === 'g' ? reader.signature() : reader.string();
-  if (!field.isValid(value)) reader.fail('bad-name', `not a valid ${field.name}`, valueStart);
-  return value;
+  const start = reader.position;
+  return (
+    reader.name(field.code, field.isValid) ?? reader.fail('bad-name', `not a valid ${field.name}`, start)
+  );
+}
+
+function readReplySerial(reader: Reader): number {
+  expectFieldType(reader, 'u', 'replySerial');
+  const serial = reader.uint32();
+  if (serial === 0) reader.fail('bad-serial', 'the reply serial is 0', reader.position - 4);
+  return serial;
+}
+
+function readSignature(reader: Reader): string {
+  expectFieldType(reader, 'g', 'signature');
+  return reader.signature();
 }
 
 /** A count of 0 is harmless. Any other promises descriptors that no transport of Node's can have delivered. */
@@ -129,16 +134,40 @@ function readFields(reader: Reader, fieldsEnd: number, message: MutableMessage):
   reader.align(8);
 }
 
+/** Each field is set by its own name: a store to a computed name costs as much again as all else that a header needs. */
 function readKnownField(reader: Reader, code: number, message: MutableMessage): void {
-  const field = FIELDS_BY_CODE[code];
-  if (field !== undefined) {
-    // Not by Object.assign, which costs as much again as all else that a header needs.
-    (message as Record<string, unknown>)[field.name] = readField(reader, field);
-  } else if (code === UNIX_FDS_FIELD_CODE) {
-    readUnixFds(reader);
-  } else {
-    expectFieldType(reader, 'o', 'container instance');
-    reader.objectPath();
+  const field = FIELDS_BY_CODE[code] as HeaderField;
+  switch (code) {
+    case 1:
+      message.path = readText(reader, field);
+      break;
+    case 2:
+      message.interface = readText(reader, field);
+      break;
+    case 3:
+      message.member = readText(reader, field);
+      break;
+    case 4:
+      message.errorName = readText(reader, field);
+      break;
+    case 5:
+      message.replySerial = readReplySerial(reader);
+      break;
+    case 6:
+      message.destination = readText(reader, field);
+      break;
+    case 7:
+      message.sender = readText(reader, field);
+      break;
+    case 8:
+      message.signature = readSignature(reader);
+      break;
+    case UNIX_FDS_FIELD_CODE:
+      readUnixFds(reader);
+      break;
+    default:
+      expectFieldType(reader, 'o', 'container instance');
+      reader.objectPath();
   }
 }
 
@@ -161,6 +190,9 @@ export function decodeMessage(bytes: Uint8Array): Message {
   return decodeWhole(plain, header);
 }
 
+/** Stands for the body until that is read. */
+const NO_VALUES: readonly unknown[] = [];
+
 /** Decodes `bytes`, which are plain, and one whole message with this fixed header. @throws {ProtocolError} as `decodeMessage` */
 export function decodeWhole(bytes: Uint8Array, header: FixedHeader): Message {
   const reader = new Reader(bytes, header.littleEndian, 0, 8);
@@ -169,7 +201,7 @@ export function decodeWhole(bytes: Uint8Array, header: FixedHeader): Message {
     flags: bytes[2] as number,
     serial: reader.uint32(),
     signature: '',
-    body: [],
+    body: NO_VALUES,
   };
   reader.position = FIXED_HEADER_BYTE_LENGTH;
   try {

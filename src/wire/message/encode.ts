@@ -53,13 +53,22 @@ export function encodeMessage(
   message: Message,
   options: { endian?: Endian | undefined } = {},
 ): Uint8Array<ArrayBuffer> {
-  const { type, flags, serial, signature, body } = message;
+  return encodeWithSerial(message, message.serial, options.endian);
+}
+
+/** As {@link encodeMessage}, of a message whose serial its connection has chosen. */
+export function encodeWithSerial(
+  message: Omit<Message, 'serial'>,
+  serial: number,
+  endian?: Endian,
+): Uint8Array<ArrayBuffer> {
+  const { type, flags, signature, body } = message;
   if (!isByte(type) || type === 0) throw invalid('type', 'expected an integer from 1 to 255');
   if (!isByte(flags)) throw invalid('flags', 'expected an integer from 0 to 255');
   if (!isSerial(serial)) throw invalid('serial', 'expected an integer from 1 to 4294967295');
   const missing = missingField(message);
   if (missing !== undefined) throw invalid(missing, `a message of type ${type} must have it`);
-  const littleEndian = isLittleEndian(options.endian);
+  const littleEndian = isLittleEndian(endian);
   const writer = Writer.begin(littleEndian);
   writer.byte(littleEndian ? LITTLE_ENDIAN : BIG_ENDIAN);
   writer.byte(type);

@@ -93,17 +93,17 @@ export const UNIX_FDS_FIELD_CODE = 9;
 /** Code of the header field that names the container a message comes from, the last that is known. It is checked and ignored. */
 export const CONTAINER_INSTANCE_FIELD_CODE = 10;
 
-const REQUIRED: readonly (readonly HeaderFieldName[])[] = [
-  [],
-  ['path', 'member'],
-  ['replySerial'],
-  ['errorName', 'replySerial'],
-  ['path', 'interface', 'member'],
-];
-
 /** The first header field that a message of `message.type` must have and this one has not. */
 export function missingField(message: Pick<Message, 'type'> & Partial<Message>): HeaderFieldName | undefined {
-  return REQUIRED[message.type]?.find((name) => message[name] === undefined);
+  const { type } = message;
+  if (type === MessageType.methodReturn || type === MessageType.error) {
+    if (type === MessageType.error && message.errorName === undefined) return 'errorName';
+    return message.replySerial === undefined ? 'replySerial' : undefined;
+  }
+  if (type !== MessageType.methodCall && type !== MessageType.signal) return undefined;
+  if (message.path === undefined) return 'path';
+  if (type === MessageType.signal && message.interface === undefined) return 'interface';
+  return message.member === undefined ? 'member' : undefined;
 }
 
 /** Whether `serial` is one: 1 to 2^32−1. */

@@ -41,10 +41,10 @@ export class MessageParser {
   }
 
   /**
-   * As `push`, giving each message to `take` as soon as it is decoded. What `take` throws ends the stream as an error
-   * in it does.
+   * As `push`, giving each message to `take` as soon as it is decoded, with all its bytes: a view, valid only during the
+   * call. What `take` throws ends the stream as an error in it does.
    */
-  pushEach(chunk: Uint8Array, take: (message: Message) => void): void {
+  pushEach(chunk: Uint8Array, take: (message: Message, frame: Uint8Array) => void): void {
     if (this.#failure !== undefined) throw this.#failure.error;
     const bytes = plainBytes(chunk);
     try {
@@ -55,7 +55,8 @@ export class MessageParser {
           this.#header = header;
           break;
         }
-        take(decodeWhole(rest.subarray(0, header.byteLength), header));
+        const frame = rest.subarray(0, header.byteLength);
+        take(decodeWhole(frame, header), frame);
         rest = rest.subarray(header.byteLength);
       }
       if (rest.length > 0) this.#keep(rest);
@@ -67,7 +68,7 @@ export class MessageParser {
   }
 
   /** Adds to the message being kept; gives what of `chunk` lies past it. */
-  #complete(chunk: Uint8Array, take: (message: Message) => void): Uint8Array {
+  #complete(chunk: Uint8Array, take: (message: Message, frame: Uint8Array) => void): Uint8Array {
     let used = 0;
     if (this.#header === undefined) {
       used = Math.min(chunk.length, FIXED_HEADER_BYTE_LENGTH - this.#keptByteLength);
@@ -82,7 +83,7 @@ export class MessageParser {
     if (this.#keptByteLength === header.byteLength) {
       const whole = this.#kept.subarray(0, header.byteLength);
       this.#release();
-      take(decodeWhole(whole, header));
+      take(decodeWhole(whole, header), whole);
     }
     return chunk.subarray(used);
   }

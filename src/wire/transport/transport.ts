@@ -9,6 +9,8 @@ export interface TransportHandlers {
    * No transport of Node's can pass descriptors, so `fds` is empty; the seam is here for one that can.
    */
   receive(bytes: Uint8Array, fds: readonly number[]): void;
+  /** All that was written has been taken: after a `write`, once, when `queuedByteLength` is 0 again. Never within `write`. */
+  drained?(): void;
   /** The transport has ended, from either side: exactly once, and nothing comes after it. `error` is why, if it failed. */
   ended(error?: Error): void;
 }
@@ -19,9 +21,12 @@ export interface Transport {
   readonly queuedByteLength: number;
   /** Begins to deliver; called exactly once. What came before is delivered first. */
   start(handlers: TransportHandlers): void;
-  /** Queues bytes, which the transport owns from now on. Ignored once closing or ended. */
-  write(bytes: Uint8Array): void;
-  /** Sends what is queued, then ends; `ended` follows. */
+  /**
+   * Queues bytes, which the transport owns from now on. Ignored once closing or ended. What is written within one tick may
+   * be joined; `urgent` says that nothing else is likely to follow in this one.
+   */
+  write(bytes: Uint8Array, urgent?: boolean): void;
+  /** Sends what is queued, then ends; nothing is delivered any more but `ended`. The peer may keep it waiting. */
   close(): void;
   /** Ends at once, dropping what is queued and what has come; `ended` follows. */
   destroy(): void;

@@ -46,6 +46,23 @@ export function isObjectPath(text: string): boolean {
   return previous !== SLASH;
 }
 
+/** 1 for a byte of `[A-Za-z0-9_]`, else 0. */
+const WORD_BYTES: Uint8Array = Uint8Array.from({ length: 256 }, (_, byte) => (isWord(byte) ? 1 : 0));
+
+/** As `isObjectPath`, of text whose UTF-8 is `bytes[start, end)`: a third of the time. */
+export function isObjectPathAt(bytes: Uint8Array, start: number, end: number): boolean {
+  if (start >= end || bytes[start] !== SLASH) return false;
+  let wordBefore = 1;
+  for (let at = start; at < end; at++) {
+    const byte = bytes[at] as number;
+    const word = WORD_BYTES[byte] as number;
+    // Either a part of an element, or a slash after one: the first slash is all that needs none before it.
+    if (word === 0 && (byte !== SLASH || wordBefore === 0)) return false;
+    wordBefore = word;
+  }
+  return wordBefore === 1 || end - start === 1;
+}
+
 /** Whether `text` is two or more elements with dots between them, each `[A-Za-z_][A-Za-z0-9_]*`; `dash` allows `-` too. */
 function isDotted(text: string, dash: boolean): boolean {
   if (typeof text !== 'string') return false;

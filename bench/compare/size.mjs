@@ -1,0 +1,82 @@
+/**
+ * Sizes: what a program that imports secretbus/wire adds to its bundle, minified and gzipped, as `.size-limit.js` measures it.
+ */
+
+import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
+import { build } from 'esbuild';
+import { formatBytes } from './statistics.mjs';
+
+const FOLDER = fileURLToPath(new URL('.', import.meta.url));
+const WIRE = '../../dist/wire/index.js';
+
+const OURS = [
+  {
+    name: 'secretbus/wire, client only',
+    source: `export { openBus, sessionBus, systemBus } from '${WIRE}'`,
+    most: 16_000,
+  },
+  {
+    name: 'secretbus/wire, codec only',
+    source: `export { decodeMessage, encodeMessage, marshal, MessageParser, unmarshal } from '${WIRE}'`,
+    most: 7_000,
+  },
+  { name: 'secretbus/wire, all', source: `export * from '${WIRE}'` },
+];
+const THEIRS = ['dbus-native', 'dbus-next', '@homebridge/dbus-native'].map((name) => ({
+  name,
+  source: `export * from '${name}'`,
+}));
+
+/** @param {string} source @param {import('esbuild').BuildOptions} options */
+async function bundle(source, options) {
+  const { outputFiles } = await build({
+    stdin: { contents: source, resolveDir: FOLDER },
+    bundle: true,
+    minify: true,
+    write: false,
+    format: 'esm',
+    logLevel: 'silent',
+    ...options,
+  });
+  const bytes = outputFiles?.[0]?.contents;
+  if (bytes === undefined) throw new Error('esbuild gave no file');
+  return { minified: bytes.length, gzipped: gzipSync(bytes, { level: 9 }).length };
+}
+
+/** @returns {Promise<import('./report.mjs').Group[]>} */
+export async function measureSizes() {
+  const rows = [];
+  const asked = [];
+  /** @type {Record<string, { minified: number, gzipped: number }>} */
+  const data = {};
+  for (const { name, source, most } of OURS) {
+    const size = await bundle(source, { platform: 'neutral', external: ['node:*'] });
+    data[name] = size;
+    rows.push([name, formatBytes(size.minified), formatBytes(size.gzipped)]);
+    if (most !== undefined) {
+      const reached = size.gzipped <= most;
+      asked.push({
+        what: name,
+        asked: `≤ ${formatBytes(most)}`,
+        measured: formatBytes(size.gzipped),
+        reached,
+      });
+    }
+  }
+  for (const { name, source } of THEIRS) {
+    // Native addons that are optional stay outside, as a bundle for Node leaves them.
+    const size = await bundle(source, { platform: 'node', external: ['usocket', 'x11', '*.node'] });
+    data[name] = size;
+    rows.push([name, formatBytes(size.minified), formatBytes(size.gzipped)]);
+  }
+  return [
+    {
+      title: 'Sizes',
+      how: "Bundled by esbuild with all it imports but Node's own modules, minified, and gzipped at level 9; 1 kB is 1,000 bytes. Of the other libraries all that they export, since CommonJS modules cannot be taken apart.",
+      tables: [{ title: 'In a bundle', columns: ['', 'minified', 'gzipped'], rows }],
+      asked,
+      data,
+    },
+  ];
+}

@@ -1,0 +1,164 @@
+/**
+ * The objects below a path of a service, with their properties, kept up to date (D-Bus specification, "Standard Interfaces",
+ * ObjectManager). Layer 8: imports lower layers only.
+ */
+import { DBusError } from '../base/errors.js';
+import type { Variant } from '../codec/variant.js';
+import { MatchRule } from '../match/match-rule.js';
+import type { Message } from '../message/message.js';
+import { isObjectPath } from '../types/names.js';
+import type { WaitOptions } from './call.js';
+import type { Endpoint } from './endpoint.js';
+import { Subscription, type SubscriptionOptions } from './subscription.js';
+
+const OBJECT_MANAGER = 'org.freedesktop.DBus.ObjectManager';
+const PROPERTIES = 'org.freedesktop.DBus.Properties';
+
+/** An object: its interfaces by name, and their properties by name. */
+export type ManagedObject = ReadonlyMap<string, ReadonlyMap<string, Variant>>;
+
+/** What has changed of one object. */
+export interface ObjectChange {
+  readonly type: 'added' | 'removed' | 'changed';
+  readonly path: string;
+  /** Interfaces that came or went, or the one whose properties changed. */
+  readonly interfaces: readonly string[];
+}
+
+type Interfaces = Map<string, Map<string, Variant>>;
+type ReceivedInterfaces = ReadonlyMap<string, ReadonlyMap<string, Variant>>;
+
+/**
+ * Reads without a round trip. The reply to GetManagedObjects and each signal are applied in the order in which they come,
+ * before code of users sees either. When the owner of the name goes, the objects stay as they were until `refresh`.
+ */
+export class ManagedObjects {
+  /** Changes, as an async iterable; reading them is optional. */
+  readonly changes: Subscription<ObjectChange>;
+  readonly #endpoint: Endpoint;
+  readonly #destination: string | undefined;
+  readonly #path: string;
+  readonly #objects = new Map<string, Interfaces>();
+
+  /** @internal */
+  constructor(
+    endpoint: Endpoint,
+    destination: string | undefined,
+    path: string,
+    options: SubscriptionOptions,
+  ) {
+    if (!isObjectPath(path)) throw new DBusError('invalid-option', '`path` is not an object path');
+    this.#endpoint = endpoint;
+    this.#destination = destination;
+    this.#path = path;
+    const common = { type: 'signal', sender: destination } as const;
+    const rules = [
+      new MatchRule({ ...common, path, interface: OBJECT_MANAGER }),
+      new MatchRule({ ...common, pathNamespace: path, interface: PROPERTIES, member: 'PropertiesChanged' }),
+    ];
+    this.changes = new Subscription(
+      (feed) => {
+        const entered = rules.map((rule) => endpoint.feed(rule, { ...feed }));
+        return {
+          ready: all(entered.map(({ ready }) => ready)),
+          leave: () => all(entered.map(({ leave }) => leave())),
+        };
+      },
+      (message) => this.#apply(message),
+      options,
+    );
+  }
+
+  /** The objects by path. The same Map, as it changes. */
+  get objects(): ReadonlyMap<string, ManagedObject> {
+    return this.#objects;
+  }
+
+  /** Reads all objects anew, such as when the owner of the name has changed. @throws as `call` */
+  async refresh(options: WaitOptions = {}): Promise<void> {
+    const call = {
+      ...options,
+      destination: this.#destination,
+      path: this.#path,
+      interface: OBJECT_MANAGER,
+      member: 'GetManagedObjects',
+      replySignature: 'a{oa{sa{sv}}}',
+    } as const;
+    await this.#endpoint.callTaking(call, ([objects]) => {
+      this.#objects.clear();
+      for (const [path, interfaces] of objects as ReadonlyMap<string, ReceivedInterfaces>) {
+        this.#add(path, interfaces);
+      }
+    });
+  }
+
+  /** Stops following the changes. */
+  async close(): Promise<void> {
+    await this.changes.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #add(path: string, interfaces: ReceivedInterfaces): void {
+    const object: Interfaces = this.#objects.get(path) ?? new Map<string, Map<string, Variant>>();
+    for (const [name, properties] of interfaces) object.set(name, new Map(properties));
+    this.#objects.set(path, object);
+  }
+
+  #apply(message: Message): ObjectChange | undefined {
+    const { interface: interfaceName, member, signature, body } = message;
+    if (interfaceName === PROPERTIES) {
+      return signature === 'sa{sv}as' ? this.#applyProperties(message) : undefined;
+    }
+    if (member === 'InterfacesAdded' && signature === 'oa{sa{sv}}') {
+      const [path, interfaces] = body as [string, ReceivedInterfaces];
+      this.#add(path, interfaces);
+      return { type: 'added', path, interfaces: [...interfaces.keys()] };
+    }
+    if (member === 'InterfacesRemoved' && signature === 'oas') {
+      const [path, interfaces] = body as [string, string[]];
+      const object = this.#objects.get(path);
+      for (const name of interfaces) object?.delete(name);
+      if (object?.size === 0) this.#objects.delete(path);
+      return { type: 'removed', path, interfaces };
+    }
+    return undefined;
+  }
+
+  #applyProperties({ path = '', body }: Message): ObjectChange | undefined {
+    const [name, changed, invalidated] = body as [string, ReadonlyMap<string, Variant>, readonly string[]];
+    const properties = this.#objects.get(path)?.get(name);
+    // Of an object that is not there, or not yet: what is read of it later has the change in it.
+    if (properties === undefined) return undefined;
+    for (const [property, variant] of changed) properties.set(property, variant);
+    for (const property of invalidated) properties.delete(property);
+    return { type: 'changed', path, interfaces: [name] };
+  }
+}
+
+async function all(promises: readonly Promise<void>[]): Promise<void> {
+  await Promise.all(promises);
+}
+
+/**
+ * Reads the objects below the ObjectManager at `path` of `destination` and follows their changes; resolves when all are there.
+ * @param endpoint - a `Bus` or a `Connection`.
+ * @throws as `call`; {DBusError} `invalid-option`
+ */
+export async function watchObjects(
+  endpoint: Endpoint,
+  destination: string | undefined,
+  path: string,
+  options: SubscriptionOptions & WaitOptions = {},
+): Promise<ManagedObjects> {
+  const objects = new ManagedObjects(endpoint, destination, path, options);
+  try {
+    await Promise.all([objects.changes.ready, objects.refresh(options)]);
+    return objects;
+  } catch (error) {
+    await objects.close();
+    throw error;
+  }
+}

@@ -1,0 +1,94 @@
+/**
+ * Connecting to an address (D-Bus specification, "Transports"). Layer 6: imports lower layers only.
+ */
+import { constants } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { CancelledError, ConnectError } from '../base/errors.js';
+import { NONCE_BYTE_LENGTH } from '../base/limits.js';
+import type { Address } from '../handshake/address.js';
+import { autolaunchAddresses } from './autolaunch.js';
+import { abstractSocketPath, checkSocketName, invalidParameters, tcpEndpoint } from './endpoint.js';
+import { openProcess } from './process.js';
+import { openSocket } from './socket.js';
+import type { Transport } from './transport.js';
+
+/** Where an address of the transport `unix` points. */
+function socketPath({ parameters }: Address): string {
+  const path = parameters.get('path');
+  const abstract = parameters.get('abstract');
+  if ((path === undefined) === (abstract === undefined)) {
+    throw invalidParameters('one of `unix` to connect to has either `path` or `abstract`');
+  }
+  return path === undefined ? abstractSocketPath(abstract as string) : checkSocketName(path);
+}
+
+/** The bytes that show to a server of the transport `nonce-tcp` that we can read its files. */
+async function readNonce({ parameters }: Address): Promise<Uint8Array> {
+  const file = parameters.get('noncefile');
+  if (file === undefined || file.includes('\0')) throw invalidParameters('`nonce-tcp` needs a `noncefile`');
+  try {
+    // Not waiting for a writer, should it be a pipe.
+    const handle = await open(file, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
+    try {
+      const { buffer, bytesRead } = await handle.read(new Uint8Array(NONCE_BYTE_LENGTH + 1));
+      if (bytesRead === NONCE_BYTE_LENGTH) return buffer.subarray(0, bytesRead);
+    } finally {
+      await handle.close();
+    }
+  } catch (cause) {
+    throw new ConnectError('connect-failed', `cannot read the nonce in ${JSON.stringify(file)}`, { cause });
+  }
+  throw new ConnectError('connect-failed', `the nonce in ${JSON.stringify(file)} is not of 16 bytes`);
+}
+
+async function openNonceTcp(address: Address, signal: AbortSignal): Promise<Transport> {
+  const endpoint = tcpEndpoint(address);
+  const nonce = await readNonce(address);
+  const transport = await openSocket(endpoint, signal);
+  transport.write(nonce);
+  return transport;
+}
+
+/** The first of the session file's addresses that can be connected to. */
+async function openAutolaunched(signal: AbortSignal): Promise<Transport> {
+  const failures: unknown[] = [];
+  for (const address of autolaunchAddresses()) {
+    try {
+      // One that leads to itself would lead there for ever.
+      if (address.transport !== 'autolaunch') return await connectTransport(address, signal);
+    } catch (error) {
+      if (signal.aborted) throw error;
+      failures.push(error);
+    }
+  }
+  const cause = new AggregateError(failures, 'each address failed');
+  throw new ConnectError('connect-failed', 'no address of the session file leads to a bus', { cause });
+}
+
+/**
+ * Connects to an address of the transport `unix` (with `path` or `abstract`), `tcp`, `nonce-tcp`, `unixexec` or
+ * `autolaunch`. The caller compares the guid, and owns the transport.
+ * @throws {InvalidTextError} `invalid-address` when the parameters are not those of the transport
+ * @throws {ConnectError} `connect-failed`, with the system's error as `cause`; `unsupported-transport`
+ * @throws {CancelledError} when `signal` fires first
+ */
+export async function connectTransport(address: Address, signal: AbortSignal): Promise<Transport> {
+  if (signal.aborted) throw new CancelledError(signal.reason);
+  switch (address.transport) {
+    case 'unix':
+      return openSocket({ path: socketPath(address) }, signal);
+    case 'tcp':
+      return openSocket(tcpEndpoint(address), signal);
+    case 'nonce-tcp':
+      return openNonceTcp(address, signal);
+    case 'unixexec':
+      return openProcess(address, signal);
+    case 'autolaunch':
+      return openAutolaunched(signal);
+    default:
+      throw new ConnectError(
+        'unsupported-transport',
+        `the transport ${JSON.stringify(address.transport)} is not supported`,
+      );
+  }
+}
