@@ -201,7 +201,8 @@ export class Bus extends Endpoint {
         const ready = this.callTaking(call, () => this.inbox.tap(feed));
         return { ready, leave: async () => void this.inbox.remove(feed) };
       },
-      (message) => message,
+      // A monitor has no name any more. What is still for it tells it so, and was not on the bus.
+      (message) => (message.destination === this.#uniqueName ? undefined : message),
       options,
     );
   }

@@ -54,7 +54,7 @@ export class Subscription<Item = Message> implements AsyncIterableIterator<Item,
   readonly ready: Promise<void>;
   readonly #policy: OverflowPolicy;
   readonly #maxQueued: number;
-  #queue: Queued<Item>[] = [];
+  #queue: (Queued<Item> | undefined)[] = [];
   /** Where in the queue the oldest is. */
   #head = 0;
   #queuedByteLength = 0;
@@ -177,7 +177,8 @@ export class Subscription<Item = Message> implements AsyncIterableIterator<Item,
   #take(): Queued<Item> | undefined {
     const queued = this.#queue[this.#head];
     if (queued === undefined) return undefined;
-    this.#head++;
+    // What was taken must not stay in memory until the rest is.
+    this.#queue[this.#head++] = undefined;
     this.#queuedByteLength -= queued.byteLength;
     // Shifting an array moves all of it: what was taken goes in one piece, when it is half of it.
     if (this.#head * 2 >= this.#queue.length) {

@@ -163,6 +163,9 @@ function marshalElements(marshalElement: Marshaller, writer: Writer, values: rea
   }
 }
 
+/** Room made for an array before any of its elements is looked at, in bytes. */
+const MOST_RESERVED = 0x10_0000;
+
 function compileArray(element: Type, depth: number): Marshaller {
   if (element.code === 'y') return marshalBytes;
   if (element.code === '{') return compileDict(element, depth);
@@ -174,6 +177,8 @@ function compileArray(element: Type, depth: number): Marshaller {
     const start = writer.position;
     // As the reference implementation counts, only elements that may hold more make a level of nesting.
     if (fixedByteLength === 0 && value.length > 0) enter(writer, depth);
+    // At once, and not by doubling what there is again and again.
+    writer.reserve(Math.min(value.length * fixedByteLength, MOST_RESERVED));
     marshalElements(marshalElement, writer, value);
     writer.endArray(lengthAt, start);
   };
