@@ -93,6 +93,16 @@ export type {
   SignalValues,
 } from './interface/typed.js';
 export { MatchRule, type MatchRuleFields } from './match/match-rule.js';
+export {
+  type BodyOptions,
+  errorReply,
+  type MethodCallOptions,
+  methodCall,
+  methodReturn,
+  type SignalOptions,
+  signal,
+  type UnsentMessage,
+} from './message/builders.js';
 export { decodeMessage } from './message/decode.js';
 export { encodeMessage } from './message/encode.js';
 export { type Message, MessageFlag, MessageType } from './message/message.js';

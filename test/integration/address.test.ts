@@ -44,7 +44,7 @@ function read(text: string): Address[] | string {
 }
 
 /** What we refuse and libdbus takes: it says the same as no name, as only one of the two, or cannot be shown as text. */
-const STRICTER = /no transport before|a key that comes twice|a value that is not UTF-8/;
+const STRICTER = /no transport|a key that comes twice|not UTF-8/;
 
 // No NUL: libdbus reads a C string, which ends there.
 const character = fc.oneof(

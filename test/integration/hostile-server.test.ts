@@ -1,11 +1,33 @@
 /** Hostile clients of a server of ours: each is hung up on, the others never notice. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type Connection, connect, implement, type ListenOptions, listen, type Message, MessageParser, type Server } from '../../src/wire/index.js';
-import { authenticatedClient, CLIENT_SASL, Escapes, frame, hostileClient, type RawSide } from '../support/hostile-peer.js';
+import {
+  type Connection,
+  connect,
+  implement,
+  type ListenOptions,
+  listen,
+  type Message,
+  MessageParser,
+  type Server,
+} from '../../src/wire/index.js';
+import {
+  authenticatedClient,
+  CLIENT_SASL,
+  Escapes,
+  frame,
+  hostileClient,
+  type RawSide,
+} from '../support/hostile-peer.js';
 
 const ECHO = { name: 'org.example.Echo', methods: { Echo: { in: 's', out: 's' }, Never: {} } } as const;
-const CALL = { path: '/', interface: ECHO.name, member: 'Echo', signature: 's', body: ['still here'] } as const;
+const CALL = {
+  path: '/',
+  interface: ECHO.name,
+  member: 'Echo',
+  signature: 's',
+  body: ['still here'],
+} as const;
 
 let escapes: Escapes;
 let server: Server;
@@ -14,20 +36,22 @@ let errors: unknown[];
 let running: number;
 const sides: RawSide[] = [];
 
+/** A method that runs until its caller is gone. */
+function never({ signal }: { signal: AbortSignal }): Promise<void> {
+  running++;
+  return new Promise((resolve) =>
+    signal.addEventListener('abort', () => {
+      running--;
+      resolve();
+    }),
+  );
+}
+
 async function start(options: Partial<ListenOptions> = {}): Promise<void> {
   errors = [];
   running = 0;
   server = await listen('unix:tmpdir=/tmp', {
     onConnection: (peer) => {
-      const never = ({ signal }: { signal: AbortSignal }): Promise<void> => {
-        running++;
-        return new Promise((resolve) =>
-          signal.addEventListener('abort', () => {
-            running--;
-            resolve();
-          }),
-        );
-      };
       peer.export('/', [implement(ECHO, { methods: { Echo: (text) => text, Never: never } })]);
     },
     onError: (error) => errors.push(error),
@@ -72,7 +96,12 @@ describe('a client of our server', () => {
     ['another user', `\0${'AUTH EXTERNAL 39393939\r\n'.repeat(20)}`],
     ['a mechanism that is not there', `\0${'AUTH ANONYMOUS 61\r\n'.repeat(20)}`],
     ['CANCEL for ever', `\0${'AUTH EXTERNAL\r\nCANCEL\r\n'.repeat(100)}`],
-    ['a message without BEGIN', `\0AUTH EXTERNAL\r\nDATA\r\n${Buffer.from(frame({ type: 1, path: '/', member: 'M' })).toString('latin1').padEnd(20_000, '\0')}`],
+    [
+      'a message without BEGIN',
+      `\0AUTH EXTERNAL\r\nDATA\r\n${Buffer.from(frame({ type: 1, path: '/', member: 'M' }))
+        .toString('latin1')
+        .padEnd(20_000, '\0')}`,
+    ],
   ])('that authenticates with %s is hung up on', async (_name, text) => {
     await start();
     const side = await client();
@@ -82,17 +111,20 @@ describe('a client of our server', () => {
     expect(server.connections.size).toBe(1);
   });
 
-  it.each([1, 10, CLIENT_SASL.length - 1])('that ends its half after %i bytes of its authentication, or hangs up there', async (byteLength) => {
-    await start();
-    for (const how of ['end', 'destroy'] as const) {
-      const side = await client();
-      side.write(CLIENT_SASL.slice(0, byteLength));
-      side[how]();
-      await side.closed;
-    }
-    await expect.poll(() => errors).toHaveLength(2);
-    expect(errors[0]).toMatchObject({ code: 'closed', cause: { code: 'disconnected' } });
-  });
+  it.each([1, 10, CLIENT_SASL.length - 1])(
+    'that ends its half after %i bytes of its authentication, or hangs up there',
+    async (byteLength) => {
+      await start();
+      for (const how of ['end', 'destroy'] as const) {
+        const side = await client();
+        side.write(CLIENT_SASL.slice(0, byteLength));
+        side[how]();
+        await side.closed;
+      }
+      await expect.poll(() => errors).toHaveLength(2);
+      expect(errors[0]).toMatchObject({ code: 'closed', cause: { code: 'disconnected' } });
+    },
+  );
 
   it('that trickles, or never begins, has no longer than its deadline', async () => {
     await start({ authenticationTimeoutMs: 100 });
@@ -137,8 +169,18 @@ describe('a client of our server', () => {
   it.each<[string, Uint8Array]>([
     ['garbage', Buffer.alloc(64, 0x41)],
     ['a message too long', Buffer.from('6c010001ffffff07010000000000000000', 'hex')],
-    ['a call in the reserved path', Buffer.from(frame({ type: 1, path: '/org/freedesktop/DBus/Locax', member: 'M' })).map((byte) => (byte === 0x78 ? 0x6c : byte))],
-    ['a signal of the reserved interface', Buffer.from(frame({ type: 4, path: '/', interface: 'org.freedesktop.DBus.Locax', member: 'M' })).map((byte) => (byte === 0x78 ? 0x6c : byte))],
+    [
+      'a call in the reserved path',
+      Buffer.from(frame({ type: 1, path: '/org/freedesktop/DBus/Locax', member: 'M' })).map((byte) =>
+        byte === 0x78 ? 0x6c : byte,
+      ),
+    ],
+    [
+      'a signal of the reserved interface',
+      Buffer.from(frame({ type: 4, path: '/', interface: 'org.freedesktop.DBus.Locax', member: 'M' })).map(
+        (byte) => (byte === 0x78 ? 0x6c : byte),
+      ),
+    ],
   ])('that sends %s is hung up on, with its reason', async (_name, bytes) => {
     await start();
     const side = await authenticated();
@@ -153,7 +195,10 @@ describe('a client of our server', () => {
   it('that sends calls together with its authentication is answered, in order', async () => {
     await start();
     const calls = Array.from({ length: 100 }, (_value, index) =>
-      frame({ type: 1, serial: index + 1, path: '/', member: 'Echo', signature: 's', body: [`${index}`] }, index % 2 === 0 ? 'little' : 'big'),
+      frame(
+        { type: 1, serial: index + 1, path: '/', member: 'Echo', signature: 's', body: [`${index}`] },
+        index % 2 === 0 ? 'little' : 'big',
+      ),
     );
     const side = await client();
     let bytes = Buffer.alloc(0);
@@ -161,7 +206,9 @@ describe('a client of our server', () => {
     side.write(Buffer.concat([Buffer.from(CLIENT_SASL), ...calls]));
     const replies = (): Message[] => new MessageParser().push(bytes.subarray(bytes.indexOf('\n') + 1));
     await expect.poll(() => (bytes.includes('\n') ? replies().length : 0)).toBe(100);
-    expect(replies().map(({ replySerial, body }) => [replySerial, body[0]])).toEqual(calls.map((_call, index) => [index + 1, `${index}`]));
+    expect(replies().map(({ replySerial, body }) => [replySerial, body[0]])).toEqual(
+      calls.map((_call, index) => [index + 1, `${index}`]),
+    );
   });
 
   it('that calls with every malformed argument gets errors, and can go on', async () => {
@@ -177,14 +224,34 @@ describe('a client of our server', () => {
       [{ path: '/', member: 'Echo' }, 'InvalidArgs'],
       [{ path: '/', member: 'Echo', signature: 'u', body: [1] }, 'InvalidArgs'],
       [{ path: '/', member: 'Echo', signature: 'ss', body: ['a', 'b'] }, 'InvalidArgs'],
-      [{ path: '/', interface: 'org.freedesktop.DBus.Properties', member: 'Get', signature: 'ss', body: ['__proto__', 'constructor'] }, 'UnknownInterface'],
-      [{ path: '/', interface: 'org.freedesktop.DBus.Properties', member: 'Get', signature: 'ss', body: [ECHO.name, '__proto__'] }, 'UnknownProperty'],
+      [
+        {
+          path: '/',
+          interface: 'org.freedesktop.DBus.Properties',
+          member: 'Get',
+          signature: 'ss',
+          body: ['__proto__', 'constructor'],
+        },
+        'UnknownInterface',
+      ],
+      [
+        {
+          path: '/',
+          interface: 'org.freedesktop.DBus.Properties',
+          member: 'Get',
+          signature: 'ss',
+          body: [ECHO.name, '__proto__'],
+        },
+        'UnknownProperty',
+      ],
       [{ path: '/', interface: ECHO.name, member: 'constructor' }, 'UnknownMethod'],
       [{ path: '/', interface: ECHO.name, member: 'toString' }, 'UnknownMethod'],
     ];
     for (const [index, [call]] of calls.entries()) side.write(frame({ type: 1, serial: index + 1, ...call }));
     await expect.poll(() => replies.length).toBe(calls.length);
-    expect(replies.map(({ errorName }) => errorName)).toEqual(calls.map(([, name]) => `org.freedesktop.DBus.Error.${name}`));
+    expect(replies.map(({ errorName }) => errorName)).toEqual(
+      calls.map(([, name]) => `org.freedesktop.DBus.Error.${name}`),
+    );
     expect(replies.map(({ replySerial }) => replySerial)).toEqual(calls.map((_call, index) => index + 1));
   });
 
@@ -195,9 +262,13 @@ describe('a client of our server', () => {
     const replies: Message[] = [];
     side.onData = (bytes) => replies.push(...parser.push(bytes));
     const call = { type: 1, path: '/', interface: ECHO.name, member: 'Never' };
-    side.write(Buffer.concat(Array.from({ length: 1500 }, (_value, index) => frame({ ...call, serial: index + 1 }))));
+    side.write(
+      Buffer.concat(Array.from({ length: 1500 }, (_value, index) => frame({ ...call, serial: index + 1 }))),
+    );
     await expect.poll(() => replies.length).toBe(1500 - 1024);
-    expect(new Set(replies.map(({ errorName }) => errorName))).toEqual(new Set(['org.freedesktop.DBus.Error.LimitsExceeded']));
+    expect(new Set(replies.map(({ errorName }) => errorName))).toEqual(
+      new Set(['org.freedesktop.DBus.Error.LimitsExceeded']),
+    );
     expect(running).toBe(1024);
     side.destroy();
     await expect.poll(() => running).toBe(0);

@@ -1,4 +1,6 @@
 /** A hostile bus or peer, and our client: a typed error, nothing that escapes, nothing that stays, others untouched. */
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import {
@@ -11,6 +13,7 @@ import {
   implement,
   type Message,
   openBus,
+  reconnecting,
   Variant,
 } from '../../src/wire/index.js';
 import {
@@ -19,8 +22,8 @@ import {
   Escapes,
   frame,
   GUID,
-  hostileMemory,
   type HostileServer,
+  hostileMemory,
   hostileSocket,
   type RawSide,
   serveBus,
@@ -54,7 +57,13 @@ beforeEach(() => {
   escapes = new Escapes();
 });
 afterEach(async () => {
-  const call = { path: '/', interface: ECHO.name, member: 'Echo', signature: 's', body: ['still here'] } as const;
+  const call = {
+    path: '/',
+    interface: ECHO.name,
+    member: 'Echo',
+    signature: 's',
+    body: ['still here'],
+  } as const;
   expect(await bystander.near.call(call)).toEqual(['still here']);
   await Promise.all(opened.splice(0).map((one) => one.close()));
   await Promise.all(servers.splice(0).map((server) => server.close()));
@@ -71,7 +80,7 @@ function patched(message: Uint8Array, offset: number, ...bytes: number[]): Uint8
 
 /** Many variants, one in the other. */
 function nested(depth: number): Variant {
-  let value = new Variant('y', 1);
+  let value: Variant = new Variant('y', 1);
   for (let level = 1; level < depth; level++) value = new Variant('v', value);
   return value;
 }
@@ -80,7 +89,10 @@ function nested(depth: number): Variant {
 function deep(depth: number): Uint8Array {
   const whole = frame({ ...SIGNAL, signature: 'v', body: [nested(1)] });
   const header = whole.subarray(0, whole.length - 4);
-  const body = Buffer.concat([...Array.from({ length: depth - 1 }, () => Buffer.from([1, 0x76, 0])), Buffer.from([1, 0x79, 0, 1])]);
+  const body = Buffer.concat([
+    ...Array.from({ length: depth - 1 }, () => Buffer.from([1, 0x76, 0])),
+    Buffer.from([1, 0x79, 0, 1]),
+  ]);
   const message = Buffer.concat([header, body]);
   message.writeUInt32LE(body.length, 4);
   return message;
@@ -94,9 +106,21 @@ const FORGED: readonly (readonly [string, Uint8Array, string | RegExp])[] = [
   ['garbage', Buffer.from('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n'), /./],
   ['random bytes', Buffer.from(Array.from({ length: 4096 }, (_, index) => (index * 197 + 31) & 0xff)), /./],
   ['zeros', Buffer.alloc(4096), /./],
-  ['a message of 2^27 + 1 bytes', patched(valid.subarray(0, 16), 4, 0xff, 0xff, 0xff, 0x07), /too-(?:long|large|big)/],
-  ['lengths whose sum wraps', patched(valid.subarray(0, 16), 4, 0xf0, 0xff, 0xff, 0xff), /too-(?:long|large|big)/],
-  ['header fields longer than any array', patched(valid.subarray(0, 16), 12, 0xff, 0xff, 0xff, 0xff), /too-(?:long|large|big)/],
+  [
+    'a message of 2^27 + 1 bytes',
+    patched(valid.subarray(0, 16), 4, 0xff, 0xff, 0xff, 0x07),
+    /too-(?:long|large|big)/,
+  ],
+  [
+    'lengths whose sum wraps',
+    patched(valid.subarray(0, 16), 4, 0xf0, 0xff, 0xff, 0xff),
+    /too-(?:long|large|big)/,
+  ],
+  [
+    'header fields longer than any array',
+    patched(valid.subarray(0, 16), 12, 0xff, 0xff, 0xff, 0xff),
+    /too-(?:long|large|big)/,
+  ],
   ['an array longer than its body', patched(valid, bodyAt, 0xff, 0xff, 0xff, 0x03), /./],
   ['an array longer than any', patched(valid, bodyAt, 0xff, 0xff, 0xff, 0xff), /./],
   ['a string longer than its array', patched(valid, bodyAt + 4, 0xff), /./],
@@ -109,6 +133,11 @@ const FORGED: readonly (readonly [string, Uint8Array, string | RegExp])[] = [
   ['no such byte order', patched(valid, 0, 0x6d), /./],
   ['the byte order swapped alone', patched(valid, 0, 0x42), /./],
 ];
+
+const answerPing = (call: Message, side: RawSide): void => {
+  if (call.member === 'Ping')
+    side.write(busReply(call, 's', ['pong'], { sender: call.destination ?? BUS_NAME }));
+};
 
 describe.each([
   ['a socket', hostileSocket],
@@ -131,7 +160,10 @@ describe.each([
       (error: unknown) => error,
     );
     // We have let go of it too.
-    await Promise.race([server.sides[0]?.closed, delay(2000, undefined, { ref: false }).then(() => expect.unreachable('still connected'))]);
+    await Promise.race([
+      server.sides[0]?.closed,
+      delay(2000, undefined, { ref: false }).then(() => expect.unreachable('still connected')),
+    ]);
     return result;
   }
 
@@ -232,7 +264,8 @@ describe.each([
         serveSasl(side, () => {}, `OK ${GUID}\r\n${Buffer.from(bytes).toString('latin1')}`),
       ).catch((thrown: unknown) => thrown);
       expect(error).toMatchObject({ code: 'closed', cause: { name: 'ProtocolError' } });
-      if (code !== undefined) expect((error as { cause: unknown }).cause).toMatchObject({ code: expect.stringMatching(code) });
+      if (code !== undefined)
+        expect((error as { cause: unknown }).cause).toMatchObject({ code: expect.stringMatching(code) });
     });
 
     it('never answers', async () => {
@@ -255,14 +288,22 @@ describe.each([
     });
 
     it.each<[string, (call: Message) => Uint8Array, object]>([
-      ['an error', (call) => frame({ type: 3, replySerial: call.serial, errorName: 'a.b', sender: BUS_NAME }), { code: 'error-reply' }],
+      [
+        'an error',
+        (call) => frame({ type: 3, replySerial: call.serial, errorName: 'a.b', sender: BUS_NAME }),
+        { code: 'error-reply' },
+      ],
       ['nothing', (call) => busReply(call, '', []), { code: 'unexpected-signature' }],
       ['a number', (call) => busReply(call, 'u', [1]), { code: 'unexpected-signature' }],
       ['two names', (call) => busReply(call, 'ss', [':1.1', ':1.2']), { code: 'unexpected-signature' }],
       ['an empty name', (call) => busReply(call, 's', ['']), { code: 'connect-failed' }],
       ['a well-known name', (call) => busReply(call, 's', ['org.example.You']), { code: 'connect-failed' }],
       ['no name at all', (call) => busReply(call, 's', ['\u202e; rm -rf']), { code: 'connect-failed' }],
-      ['a name too long', (call) => busReply(call, 's', [`:${'1.'.repeat(200)}1`]), { code: 'connect-failed' }],
+      [
+        'a name too long',
+        (call) => busReply(call, 's', [`:${'1.'.repeat(200)}1`]),
+        { code: 'connect-failed' },
+      ],
     ])('answers with %s', async (_name, answer, expected) => {
       const error = await failure((side) => serveSasl(side, (call) => side.write(answer(call))));
       expect(error).toMatchObject(expected);
@@ -271,9 +312,28 @@ describe.each([
     it('answers in the other byte order, in one chunk with more: it is taken', async () => {
       const server = await serve((side) =>
         serveSasl(side, (call) => {
-          if (call.member !== 'Hello') return side.write(frame({ type: 2, replySerial: call.serial, sender: ':1.5', serial: 9, signature: 'x', body: [-5n] }, 'big'));
-          const hello = { type: 2, replySerial: call.serial, sender: BUS_NAME, signature: 's', body: [UNIQUE_NAME] };
-          return side.write(Buffer.concat([frame({ ...SIGNAL }, 'big'), frame(hello, 'big'), frame(SIGNAL), frame({ type: 7 })]));
+          if (call.member !== 'Hello')
+            return side.write(
+              frame(
+                { type: 2, replySerial: call.serial, sender: ':1.5', serial: 9, signature: 'x', body: [-5n] },
+                'big',
+              ),
+            );
+          const hello = {
+            type: 2,
+            replySerial: call.serial,
+            sender: BUS_NAME,
+            signature: 's',
+            body: [UNIQUE_NAME],
+          };
+          return side.write(
+            Buffer.concat([
+              frame({ ...SIGNAL }, 'big'),
+              frame(hello, 'big'),
+              frame(SIGNAL),
+              frame({ type: 7 }),
+            ]),
+          );
         }),
       );
       const bus = await openBus(server.target());
@@ -304,13 +364,16 @@ describe.each([
       await expect(bus.call(CALL)).rejects.toMatchObject({ code: 'closed', cause: { code: 'disconnected' } });
     });
 
-    it.each([1, 8, 15, 16, 17, 40, valid.length - 1])('by ending its half after %i bytes of a message', async (byteLength) => {
-      const { bus, side } = await open();
-      side.write(valid.subarray(0, byteLength));
-      side.end();
-      expect(await bus.closed).toMatchObject({ name: 'ProtocolError', code: 'truncated' });
-      await side.closed;
-    });
+    it.each([1, 8, 15, 16, 17, 40, valid.length - 1])(
+      'by ending its half after %i bytes of a message',
+      async (byteLength) => {
+        const { bus, side } = await open();
+        side.write(valid.subarray(0, byteLength));
+        side.end();
+        expect(await bus.closed).toMatchObject({ name: 'ProtocolError', code: 'truncated' });
+        await side.closed;
+      },
+    );
 
     it('by sending a message too long, byte by byte: refused at its 16th', async () => {
       const { bus, side } = await open();
@@ -326,22 +389,27 @@ describe.each([
       const { bus } = await open((call, side) => {
         if (call.member === 'GetId') side.write(busReply(call, 's', ['an id']));
       });
-      await expect(bus.call({ ...CALL, timeoutMs: 20 })).rejects.toMatchObject({ code: 'deadline', deadline: 'call' });
+      await expect(bus.call({ ...CALL, timeoutMs: 20 })).rejects.toMatchObject({
+        code: 'deadline',
+        deadline: 'call',
+      });
       expect(await bus.call({ ...CALL, destination: BUS_NAME, member: 'GetId' })).toEqual(['an id']);
     });
   });
 
   describe('that lies', () => {
-    const answerPing = (call: Message, side: RawSide): void => {
-      if (call.member === 'Ping') side.write(busReply(call, 's', ['pong'], { sender: call.destination ?? BUS_NAME }));
-    };
     const ping = { destination: ':1.5', path: '/', member: 'Ping', replySignature: 's' } as const;
 
     it('with 70,000 replies to calls never made', async () => {
       const { bus, side } = await open(answerPing);
       for (let serial = 2; serial < 70_000; serial += 1000) {
         const replies = Array.from({ length: 1000 }, (_value, index) =>
-          frame({ type: index % 2 === 0 ? 2 : 3, errorName: 'a.b', replySerial: serial + index + 100_000, sender: ':1.5' }),
+          frame({
+            type: index % 2 === 0 ? 2 : 3,
+            errorName: 'a.b',
+            replySerial: serial + index + 100_000,
+            sender: ':1.5',
+          }),
         );
         side.write(Buffer.concat(replies));
       }
@@ -352,7 +420,8 @@ describe.each([
       const { bus } = await open((call, side) => {
         for (const sender of [':1.6', 'org.example.Other', BUS_NAME, ':1.55']) {
           side.write(frame({ type: 2, replySerial: call.serial, sender, signature: 's', body: ['forged'] }));
-          if (sender !== BUS_NAME) side.write(frame({ type: 3, replySerial: call.serial, sender, errorName: 'a.b' }));
+          if (sender !== BUS_NAME)
+            side.write(frame({ type: 3, replySerial: call.serial, sender, errorName: 'a.b' }));
         }
         answerPing(call, side);
       });
@@ -385,11 +454,22 @@ describe.each([
         ['a{sv}', [new Map()]],
       ];
       const { bus } = await open((call, side) => {
-        const [signature, body] = bodies[Number(call.member.slice(1))] as [string, unknown[]];
-        side.write(frame({ type: 3, replySerial: call.serial, errorName: 'org.example.Bad', sender: ':1.5', signature, body }));
+        const [signature, body] = bodies[Number(call.member?.slice(1))] as [string, unknown[]];
+        side.write(
+          frame({
+            type: 3,
+            replySerial: call.serial,
+            errorName: 'org.example.Bad',
+            sender: ':1.5',
+            signature,
+            body,
+          }),
+        );
       });
       for (const index of bodies.keys()) {
-        const error = (await bus.call({ ...ping, member: `M${index}` }).catch((thrown: unknown) => thrown)) as Error;
+        const error = (await bus
+          .call({ ...ping, member: `M${index}` })
+          .catch((thrown: unknown) => thrown)) as Error;
         expect(error).toMatchObject({ code: 'error-reply', name: 'org.example.Bad' });
         expect(error.message).toMatch(/^[^\p{Cc}]{0,512}$/u);
       }
@@ -405,13 +485,23 @@ describe.each([
         if (call.member === 'Ask') side.write(busReply(call, signature, body, { sender: ':1.5' }));
         answerPing(call, side);
       });
-      await expect(bus.call({ ...ping, member: 'Ask' })).rejects.toMatchObject({ code: 'unexpected-signature', actual: signature });
+      await expect(bus.call({ ...ping, member: 'Ask' })).rejects.toMatchObject({
+        code: 'unexpected-signature',
+        actual: signature,
+      });
       expect(await bus.call(ping)).toEqual(['pong']);
     });
 
     it('about match rules, by refusing them', async () => {
       const { bus } = await open((call, side) => {
-        side.write(frame({ type: 3, replySerial: call.serial, errorName: 'org.freedesktop.DBus.Error.LimitsExceeded', sender: BUS_NAME }));
+        side.write(
+          frame({
+            type: 3,
+            replySerial: call.serial,
+            errorName: 'org.freedesktop.DBus.Error.LimitsExceeded',
+            sender: BUS_NAME,
+          }),
+        );
       });
       const ticks = bus.signals({ interface: 'a.b' });
       await expect(ticks.ready).rejects.toMatchObject({ code: 'error-reply' });
@@ -442,12 +532,21 @@ describe.each([
       const ticks = bus.signals({ sender: 'org.example.Named', interface: 'a.b' });
       const changes = bus.watchName('org.example.Named');
       await Promise.all([ticks.ready, changes.ready]);
-      const change = { type: 4, path: '/org/freedesktop/DBus', interface: BUS_NAME, member: 'NameOwnerChanged', signature: 'sss', body: ['org.example.Named', ':1.9', ':1.66'] };
+      const change = {
+        type: 4,
+        path: '/org/freedesktop/DBus',
+        interface: BUS_NAME,
+        member: 'NameOwnerChanged',
+        signature: 'sss',
+        body: ['org.example.Named', ':1.9', ':1.66'],
+      };
       for (const sender of [':1.66', 'org.example.Named', undefined]) {
         side.write(frame(sender === undefined ? change : { ...change, sender }));
       }
       // Nor from the bus when they are not of the form that it has.
-      side.write(frame({ ...change, sender: BUS_NAME, signature: 'ss', body: ['org.example.Named', ':1.66'] }));
+      side.write(
+        frame({ ...change, sender: BUS_NAME, signature: 'ss', body: ['org.example.Named', ':1.66'] }),
+      );
       side.write(frame({ ...change, sender: BUS_NAME, interface: 'org.example.Bus' }));
       side.write(frame({ ...SIGNAL, sender: ':1.66', signature: 's', body: ['forged'] }));
       side.write(frame({ ...SIGNAL, signature: 's', body: ['true'] }));
@@ -458,7 +557,15 @@ describe.each([
     it('about whom a call is for: only what is for us is answered', async () => {
       const { bus, side, calls } = await open();
       bus.export('/', [echo()]);
-      const call = { type: 1, path: '/', interface: ECHO.name, member: 'Echo', signature: 's', body: ['x'], sender: ':1.9' };
+      const call = {
+        type: 1,
+        path: '/',
+        interface: ECHO.name,
+        member: 'Echo',
+        signature: 's',
+        body: ['x'],
+        sender: ':1.9',
+      };
       side.write(frame({ ...call, serial: 1, destination: ':1.8' }));
       side.write(frame({ ...call, serial: 2, destination: ':1.77' }));
       side.write(frame({ ...call, serial: 3, flags: 1, destination: UNIQUE_NAME }));
@@ -505,16 +612,32 @@ describe('over a socket alone, a bus', () => {
       else serveBus(side, reset);
     });
     servers.push(server);
-    const error = await openBus(server.target())
-      .then(async (bus) => {
-        opened.push(bus);
-        const first = bus.call(CALL);
-        first.catch(() => {});
-        await delay(2);
-        await Promise.all([first, bus.call(CALL)]);
-      })
-      .catch((thrown: unknown) => thrown);
+    const act = async (): Promise<void> => {
+      const bus = await openBus(server.target());
+      opened.push(bus);
+      const first = bus.call(CALL);
+      first.catch(() => {});
+      await delay(2);
+      await Promise.all([first, bus.call(CALL)]);
+    };
+    const error = await act().catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({ code: 'closed', cause: { code: 'disconnected' } });
+  });
+
+  it('that resets a connection over TCP', async () => {
+    const server = createServer((socket) => {
+      socket.on('error', () => {});
+      socket.once('data', () => socket.resetAndDestroy());
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    await expect(openBus(`tcp:host=127.0.0.1,port=${port}`)).rejects.toMatchObject({
+      code: 'closed',
+      cause: { code: 'disconnected' },
+    });
+    server.close();
+    await once(server, 'close');
   });
 
   it('that is connected to again and again, and is bad each time: given up in time, without a loop', async () => {
@@ -525,7 +648,7 @@ describe('over a socket alone, a bus', () => {
     });
     servers.push(server);
     const bus = await openBus(server.target(), {
-      reconnect: { initialDelayMs: 5, maxDelayMs: 10, giveUpAfterMs: 200 },
+      reconnect: reconnecting({ initialDelayMs: 5, maxDelayMs: 10, giveUpAfterMs: 200 }),
     });
     opened.push(bus);
     await expect(bus.call(CALL)).rejects.toMatchObject({ code: 'closed' });
@@ -544,7 +667,9 @@ describe('over a socket alone, a bus', () => {
       });
     });
     servers.push(server);
-    const bus = await openBus(server.target(), { reconnect: { initialDelayMs: 5, maxDelayMs: 1000 } });
+    const bus = await openBus(server.target(), {
+      reconnect: reconnecting({ initialDelayMs: 5, maxDelayMs: 1000 }),
+    });
     opened.push(bus);
     await delay(500);
     await bus.close();

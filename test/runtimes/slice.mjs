@@ -42,7 +42,7 @@ function runWire() {
   /** @type {Record<string, boolean>} */
   const same = {};
   for (const endian of /** @type {const} */ (['little', 'big'])) {
-    const bytes = marshal(signature, values, { endian });
+    const bytes = marshal(signature, /** @type {any} */ (values), { endian });
     const again = marshal(signature, unmarshal(signature, bytes, { endian }), { endian });
     same[endian] = hex(bytes) === hex(again);
   }

@@ -6,6 +6,7 @@ Arguments: the path to listen at, the machine id. Standard input: the message Ad
 
 import array
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -49,6 +50,8 @@ def main():
         ours.close()
         broker.kill()
         broker.wait()
+        # The test that made the folder may be gone.
+        shutil.rmtree(os.path.dirname(path), ignore_errors=True)
 
 
 main()

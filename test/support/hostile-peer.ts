@@ -28,7 +28,7 @@ export interface RawSide {
 function socketSide(socket: Socket): RawSide {
   socket.on('error', () => {});
   const side: RawSide = {
-    write: (bytes) => void (socket.destroyed || socket.write(bytes as Uint8Array, 'latin1')),
+    write: (bytes) => void (socket.destroyed || socket.write(bytes, 'latin1')),
     end: () => void socket.end(),
     destroy: () => void socket.destroy(),
     closed: new Promise((resolve) => {
@@ -80,7 +80,7 @@ export async function hostileMemory(serve: (side: RawSide) => void): Promise<Hos
   const sides: RawSide[] = [];
   const target = (): ReturnType<typeof createMemoryPair>[0] => {
     const [ours, theirs] = createMemoryPair();
-    let gone = (): void => {};
+    let gone!: () => void;
     const side: RawSide = {
       write: (bytes) => theirs.write(typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : bytes),
       end: () => theirs.close(),
@@ -134,7 +134,10 @@ export async function authenticatedClient(address: string): Promise<RawSide> {
 }
 
 /** A message with what is missing filled in. */
-export function frame(message: Partial<Message> & { type: number }, endian: 'little' | 'big' = 'little'): Uint8Array {
+export function frame(
+  message: Partial<Message> & { type: number },
+  endian: 'little' | 'big' = 'little',
+): Uint8Array {
   return encodeMessage({ flags: 0, serial: 1, signature: '', body: [], ...message }, { endian });
 }
 
@@ -159,8 +162,22 @@ export function serveSasl(side: RawSide, take: (message: Message) => void, ok = 
 }
 
 /** The reply of the bus to a call. */
-export function busReply(call: Message, signature: string, body: unknown[], extra: Partial<Message> = {}): Uint8Array {
-  return frame({ type: 2, flags: 1, replySerial: call.serial, sender: BUS_NAME, destination: UNIQUE_NAME, signature, body, ...extra });
+export function busReply(
+  call: Message,
+  signature: string,
+  body: unknown[],
+  extra: Partial<Message> = {},
+): Uint8Array {
+  return frame({
+    type: 2,
+    flags: 1,
+    replySerial: call.serial,
+    sender: BUS_NAME,
+    destination: UNIQUE_NAME,
+    signature,
+    body,
+    ...extra,
+  });
 }
 
 /** A bus that says OK and Hello as it should, and leaves everything else to `take`. */
@@ -186,7 +203,11 @@ export function usedByteLength(): number {
 }
 
 /** Writes `total` copies of what `make` gives, no faster than the other side takes them. */
-export async function flood(side: RawSide, total: number, make: (index: number) => Uint8Array): Promise<void> {
+export async function flood(
+  side: RawSide,
+  total: number,
+  make: (index: number) => Uint8Array,
+): Promise<void> {
   const { socket } = side;
   if (socket === undefined) throw new Error('a flood needs a socket');
   for (let index = 0; index < total && !socket.destroyed; ) {

@@ -1,9 +1,10 @@
 /** A dbus-broker of one's own, without systemd: a program of ours plays its controller. */
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { makeFolder } from '../../scripts/lib/daemon.mjs';
 import { marshal, Variant } from '../../src/wire/index.js';
 
@@ -18,7 +19,7 @@ function addListener(): Uint8Array {
   const policy = [[[ANYBODY, batch]], [], [], false, 'session'];
   // A descriptor is marshalled as its index: our encoder, which cannot send any, takes it as the number it is.
   const body = marshal('ouv', ['/org/bus1/DBus/Listener/0', 0, new Variant(POLICY, policy)]);
-  const fields = [
+  const fields: [number, Variant][] = [
     [1, new Variant('o', '/org/bus1/DBus/Broker')],
     [2, new Variant('s', 'org.bus1.DBus.Broker')],
     [3, new Variant('s', 'AddListener')],
@@ -52,10 +53,17 @@ export async function startPrivateBroker(): Promise<PrivateBroker> {
     rmSync(directory, { recursive: true, force: true });
   };
   controller.stdin.write(`${Buffer.from(addListener()).toString('hex')}\n`);
-  const ready = await Promise.race([
-    once(controller.stdout, 'data').then(([chunk]) => String(chunk) === 'ready\n'),
-    closed.then(() => false),
-  ]);
+  const ready = await new Promise<boolean>((resolve) => {
+    let said = '';
+    controller.stdout.on('data', (chunk: Buffer) => {
+      said += chunk.toString();
+      if (said === 'ready\n') resolve(true);
+    });
+    controller.on('close', (code, signal) => {
+      output += `${said}ended: ${code ?? signal}`;
+      resolve(false);
+    });
+  });
   if (!ready) {
     await close();
     throw new Error(`dbus-broker did not start: ${output}`);

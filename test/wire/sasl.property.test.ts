@@ -3,7 +3,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { AuthError } from '../../src/wire/base/errors.js';
 import { isCookieContext } from '../../src/wire/handshake/cookie-context.js';
-import { hexOf, isHex, type SaslStep, textOfHex } from '../../src/wire/handshake/sasl.js';
+import { hexOf, isHex, textOfHex } from '../../src/wire/handshake/hex.js';
+import type { SaslStep } from '../../src/wire/handshake/sasl.js';
 import { SaslClient, type SaslMechanism } from '../../src/wire/handshake/sasl-client.js';
 import { SaslServer, type SaslServerMechanism } from '../../src/wire/handshake/sasl-server.js';
 

@@ -165,7 +165,7 @@ describe('texts that come again', () => {
           const place = 1 + (at % (length + 1));
           return `${path.slice(0, place)}b${path.slice(place + 1)}`;
         });
-        const body = [paths, new Map(paths.map((path) => [path, path]))];
+        const body: [string[], Map<string, string>] = [paths, new Map(paths.map((path) => [path, path]))];
         assert.deepEqual(unmarshal('aoa{ss}', marshal('aoa{ss}', body)), body);
       }),
     );

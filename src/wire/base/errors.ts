@@ -32,6 +32,15 @@ export class InvalidTextError extends DBusError {
   }
 }
 
+/**
+ * The error for text that is none of its kind. `code` says of which, such as `invalid-address`; `offset` is absent where there
+ * was no text.
+ */
+export function invalidText(code: string, detail: string, offset?: number): InvalidTextError {
+  const where = offset === undefined ? '' : ` (character ${offset})`;
+  return new InvalidTextError(code, `${code.replaceAll('-', ' ')}: ${detail}${where}`, offset ?? 0);
+}
+
 /** The caller's value cannot be marshalled. `path` names the place in it, such as `body[0].Label`. */
 export class MarshalError extends DBusError {
   readonly path: string;

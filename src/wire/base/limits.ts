@@ -134,3 +134,12 @@ export const DEFAULT_RECORDING_BYTE_LENGTH = 0x1000_0000;
 
 /** Serials of calls that a recording remembers in order to redact their replies. Past that it redacts every reply. */
 export const MAX_RECORDED_CALLS = 65_536;
+
+/**
+ * Bytes given to a transport are copied up to this length, and belong to it above. Copying so little costs less than a buffer
+ * for each message.
+ */
+export const MAX_COPIED_BYTE_LENGTH = 16_384;
+
+/** Objects, interfaces and properties of one service that are followed: a limit of ours. */
+export const MAX_MANAGED_ENTRIES = 0x2_0000;

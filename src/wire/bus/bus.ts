@@ -8,15 +8,15 @@ import { SaslClient } from '../handshake/sasl-client.js';
 import { MatchRule, type MatchRuleFields } from '../match/match-rule.js';
 import type { Message } from '../message/message.js';
 import type { Transport } from '../transport/transport.js';
-import type { ValuesOf } from '../types/infer.js';
+import type { SingleValueOf, ValuesOf } from '../types/infer.js';
 import { BUS_NAME, isUniqueName } from '../types/names.js';
-import { callOver, type WaitOptions } from './call.js';
+import { type CallOptions, callOver, type WaitOptions } from './call.js';
 import {
   assertGuid,
   type ConnectOptions,
   defaultMechanisms,
+  greetFirst,
   isTransport,
-  openFirst,
   type Source,
 } from './connect-options.js';
 import { type Credentials, credentialsOf } from './credentials.js';
@@ -27,8 +27,6 @@ import type { Reconnection } from './reconnection.js';
 import { Subscription, type SubscriptionOptions } from './subscription.js';
 
 const BUS_PATH = '/org/freedesktop/DBus';
-const MONITORING = 'org.freedesktop.DBus.Monitoring';
-const STATS = 'org.freedesktop.DBus.Debug.Stats';
 
 /** How a bus is reached, how long its calls wait, and whether it is connected to anew when the connection is lost. */
 export interface BusOptions extends ConnectOptions {
@@ -56,11 +54,8 @@ export interface OwnerChange {
   readonly newOwner?: string;
 }
 
-const REQUEST_NAME_RESULTS = { 1: 'owner', 2: 'in-queue', 3: 'exists', 4: 'already-owner' } as const;
-const RELEASE_NAME_RESULTS = { 1: 'released', 2: 'non-existent', 3: 'not-owner' } as const;
-
-export type RequestNameResult = (typeof REQUEST_NAME_RESULTS)[keyof typeof REQUEST_NAME_RESULTS];
-export type ReleaseNameResult = (typeof RELEASE_NAME_RESULTS)[keyof typeof RELEASE_NAME_RESULTS];
+export type RequestNameResult = 'owner' | 'in-queue' | 'exists' | 'already-owner';
+export type ReleaseNameResult = 'released' | 'non-existent' | 'not-owner';
 
 /** A bus to which Hello has been said. */
 export class Bus extends Endpoint {
@@ -94,7 +89,7 @@ export class Bus extends Endpoint {
       willRestore,
     });
     if (options.reconnect !== undefined && isTransport(source)) {
-      throw new DBusError('invalid-option', 'a transport of the caller cannot be connected to again');
+      throw new DBusError('invalid-option', 'an open transport cannot be connected to again');
     }
     this.#reconnection = options.reconnect;
   }
@@ -113,8 +108,8 @@ export class Bus extends Endpoint {
   async requestName(name: string, options: NameOptions = {}): Promise<RequestNameResult> {
     const { allowReplacement = false, replace = false, queue = false } = options;
     const flags = (allowReplacement ? 1 : 0) | (replace ? 2 : 0) | (queue ? 0 : 4);
-    const [code] = await this.#ask('RequestName', 'su', [name, flags], 'u', options);
-    const result = resultOf(REQUEST_NAME_RESULTS, code);
+    const code = await this.#ask('RequestName', 'su', [name, flags], 'u', options);
+    const result = resultOf(code, 'owner', 'in-queue', 'exists', 'already-owner');
     if (result !== 'exists') this.#names.set(name, flags);
     return result;
   }
@@ -122,55 +117,47 @@ export class Bus extends Endpoint {
   /** Gives a name back, or leaves its queue. @throws as `call` */
   async releaseName(name: string, options: WaitOptions = {}): Promise<ReleaseNameResult> {
     this.#names.delete(name);
-    const [code] = await this.#ask('ReleaseName', 's', [name], 'u', options);
-    return resultOf(RELEASE_NAME_RESULTS, code);
+    const code = await this.#ask('ReleaseName', 's', [name], 'u', options);
+    return resultOf(code, 'released', 'non-existent', 'not-owner');
   }
 
   /** The unique name of the owner of `name`, or undefined. @throws as `call` */
   async nameOwner(name: string, options: WaitOptions = {}): Promise<string | undefined> {
-    let found: string | undefined;
-    await this.#askOwner(name, options, (owner) => {
-      found = owner;
-    });
-    return found;
+    return await this.#askOwner(name, options, (owner) => owner);
   }
 
   /** The unique names of those who wait for `name`, its owner first. @throws as `call` */
   async queuedOwners(name: string, options: WaitOptions = {}): Promise<string[]> {
-    const [owners] = await this.#ask('ListQueuedOwners', 's', [name], 'as', options);
-    return owners;
+    return await this.#ask('ListQueuedOwners', 's', [name], 'as', options);
   }
 
   /** All names on the bus, unique ones too. @throws as `call` */
   async listNames(options: WaitOptions = {}): Promise<string[]> {
-    const [names] = await this.#ask('ListNames', '', [], 'as', options);
-    return names;
+    return await this.#ask('ListNames', '', [], 'as', options);
   }
 
   /** The names whose owners the bus can start. @throws as `call` */
   async listActivatableNames(options: WaitOptions = {}): Promise<string[]> {
-    const [names] = await this.#ask('ListActivatableNames', '', [], 'as', options);
-    return names;
+    return await this.#ask('ListActivatableNames', '', [], 'as', options);
   }
 
   /** Has the bus start the owner of `name`. @throws as `call` */
   async startService(name: string, options: WaitOptions = {}): Promise<'started' | 'already-running'> {
-    const [code] = await this.#ask('StartServiceByName', 'su', [name, 0], 'u', options);
-    return resultOf({ 1: 'started', 2: 'already-running' } as const, code);
+    const code = await this.#ask('StartServiceByName', 'su', [name, 0], 'u', options);
+    return resultOf(code, 'started', 'already-running');
   }
 
   /** What the bus knows of the process that owns `name`. @throws as `call` */
   async credentials(name: string, options: WaitOptions = {}): Promise<Credentials> {
-    const [dict] = await this.#ask('GetConnectionCredentials', 's', [name], 'a{sv}', options);
-    return credentialsOf(dict);
+    return credentialsOf(await this.#ask('GetConnectionCredentials', 's', [name], 'a{sv}', options));
   }
 
   /** Counters of the bus, or of the connection that owns `name`; not every bus keeps them. @throws as `call` */
   async stats(name?: string, options: WaitOptions = {}): Promise<ValuesOf<'a{sv}'>[0]> {
-    const [dict] = await (name === undefined
-      ? this.#ask('GetStats', '', [], 'a{sv}', options, STATS)
-      : this.#ask('GetConnectionStats', 's', [name], 'a{sv}', options, STATS));
-    return dict;
+    const member = name === undefined ? 'GetStats' : 'GetConnectionStats';
+    const body = name === undefined ? [] : [name];
+    const stats = `${BUS_NAME}.Debug.Stats`;
+    return await this.#ask(member, 's'.repeat(body.length), body, 'a{sv}', options, stats);
   }
 
   /** Each change of the owner of `name`, from now on. @throws as `signals` */
@@ -192,10 +179,8 @@ export class Bus extends Endpoint {
     rules: readonly (MatchRuleFields | string)[] = [],
     options: SubscriptionOptions = {},
   ): Subscription {
-    const texts = rules.map((rule) =>
-      (typeof rule === 'string' ? MatchRule.parse(rule) : new MatchRule(rule)).toString(),
-    );
-    const call = { ...busCall('BecomeMonitor'), interface: MONITORING, signature: 'asu', body: [texts, 0] };
+    const texts = rules.map((rule) => MatchRule.from(rule).toString());
+    const call = busCall('BecomeMonitor', 'asu', [texts, 0], '', {}, `${BUS_NAME}.Monitoring`);
     return new Subscription(
       (feed) => {
         const ready = this.callTaking(call, () => this.inbox.tap(feed));
@@ -209,7 +194,7 @@ export class Bus extends Endpoint {
 
   /** Connects, and restores what there was on an earlier connection. @internal */
   async open(signal: AbortSignal): Promise<void> {
-    const link = await openFirst(this.#source, signal, (transport, guid) =>
+    const link = await greetFirst(this.#source, signal, (transport, guid) =>
       this.#greet(transport, guid, signal),
     );
     if (this.hasEnded || !link.isOpen) {
@@ -232,18 +217,13 @@ export class Bus extends Endpoint {
   protected override enter(rule: MatchRule): { ready: Promise<void>; leave: () => Promise<void> } {
     const text = rule.toString();
     const { sender } = rule;
+    const follows = canChangeOwner(sender);
     // The owner first: when a signal comes for the rule, it is known whose it has to be.
-    const followed = canChangeOwner(sender) ? this.#owners.track(sender) : Promise.resolve();
-    const added = this.#matches.add(text);
-    const ready = (async (): Promise<void> => {
-      await Promise.all([followed, added]);
-    })();
+    const entering = [follows && this.#owners.track(sender), this.#matches.add(text)];
     const leave = async (): Promise<void> => {
-      const left = [this.#matches.remove(text)];
-      if (canChangeOwner(sender)) left.push(this.#owners.untrack(sender));
-      await Promise.all(left);
+      await Promise.all([this.#matches.remove(text), follows && this.#owners.untrack(sender)]);
     };
-    return { ready, leave };
+    return { ready: allOf(entering), leave };
   }
 
   protected override ownerOf(name: string): string | undefined {
@@ -282,16 +262,8 @@ export class Bus extends Endpoint {
     const { link, result } = await this.openLink(transport, new SaslClient({ mechanisms }), signal);
     try {
       assertGuid(guid, result.guid);
-      const hello = {
-        destination: BUS_NAME,
-        path: BUS_PATH,
-        interface: BUS_NAME,
-        member: 'Hello',
-        replySignature: 's',
-        // The deadline of the whole connecting is the one that counts.
-        timeoutMs: Number.POSITIVE_INFINITY,
-        signal,
-      } as const;
+      // The deadline of the whole connecting is the one that counts.
+      const hello = busCall('Hello', '', [], 's', { signal, timeoutMs: Number.POSITIVE_INFINITY });
       await callOver(link, hello, this.callTimeoutMs, ([name]) => {
         if (!isUniqueName(name)) throw new ConnectError('connect-failed', 'the bus gave us no unique name');
         this.#uniqueName = name;
@@ -304,60 +276,71 @@ export class Bus extends Endpoint {
     }
   }
 
-  async #askOwner(
+  /** `take` makes the result before any later message is looked at. */
+  async #askOwner<Result>(
     name: string,
     options: WaitOptions,
-    take: (owner: string | undefined) => void,
-  ): Promise<void> {
-    const call = {
-      ...busCall('GetNameOwner'),
-      ...options,
-      signature: 's',
-      body: [name],
-      replySignature: 's',
-    };
+    take: (owner: string | undefined) => Result,
+  ): Promise<Result> {
     try {
-      await this.callTaking<'s', void>({ ...call, replySignature: 's' }, ([owner]) => take(owner));
+      return await this.callTaking(busCall('GetNameOwner', 's', [name], 's', options), ([owner]) =>
+        take(owner),
+      );
     } catch (error) {
-      if (!(error instanceof ErrorReply) || error.name !== 'org.freedesktop.DBus.Error.NameHasNoOwner')
+      if (!(error instanceof ErrorReply) || error.name !== 'org.freedesktop.DBus.Error.NameHasNoOwner') {
         throw error;
-      take(undefined);
+      }
+      return take(undefined);
     }
   }
 
-  #ask<const ReplySignature extends string>(
+  /** Calls the bus; resolves to the only value of the reply. */
+  async #ask<const ReplySignature extends string>(
     member: string,
     signature: string,
     body: readonly unknown[],
     replySignature: ReplySignature,
     options: WaitOptions,
-    interfaceName: string = BUS_NAME,
-  ): Promise<ValuesOf<ReplySignature>> {
-    const { timeoutMs, signal } = options;
-    const call = {
-      ...busCall(member),
-      interface: interfaceName,
-      signature,
-      body,
-      replySignature,
-      timeoutMs,
-      signal,
-    };
-    return this.callTaking(call, (values) => values);
+    interfaceName?: string,
+  ): Promise<SingleValueOf<ReplySignature>> {
+    const call = busCall(member, signature, body, replySignature, options, interfaceName);
+    const values: readonly unknown[] = await this.call(call);
+    return values[0] as SingleValueOf<ReplySignature>;
   }
 }
 
-function busCall(member: string): { destination: string; path: string; interface: string; member: string } {
-  return { destination: BUS_NAME, path: BUS_PATH, interface: BUS_NAME, member };
+/** Waits for all. */
+async function allOf(promises: readonly unknown[]): Promise<void> {
+  await Promise.all(promises);
 }
 
-/** What a code in a reply of the bus stands for. */
-function resultOf<Results extends Readonly<Record<number, string>>>(
-  results: Results,
-  code: number,
-): Results[keyof Results] {
-  const result = results[code];
-  if (result === undefined)
+/** A call to the bus itself. */
+function busCall<const ReplySignature extends string>(
+  member: string,
+  signature: string,
+  body: readonly unknown[],
+  replySignature: ReplySignature,
+  { timeoutMs, signal }: WaitOptions,
+  interfaceName: string = BUS_NAME,
+): CallOptions<string, ReplySignature> {
+  return {
+    destination: BUS_NAME,
+    path: BUS_PATH,
+    interface: interfaceName,
+    member,
+    signature,
+    body,
+    replySignature,
+    timeoutMs,
+    signal,
+  };
+}
+
+/** What a code in a reply of the bus stands for: they count from 1. */
+function resultOf<const Result extends string>(code: number, ...results: readonly Result[]): Result {
+  const result = results[code - 1];
+  if (result === undefined) {
     throw new ErrorReply('org.freedesktop.DBus.Error.Failed', [`unknown result ${code}`]);
-  return result as Results[keyof Results];
+  }
+  return result;
 }

@@ -2,10 +2,13 @@
  * How connections are made, which a bus and a peer share. Layer 8: imports lower layers only.
  */
 import { ConnectError } from '../base/errors.js';
+import { DEFAULT_CONNECT_TIMEOUT_MS } from '../base/limits.js';
+import { checkTimeout, withDeadline } from '../connection/deadline.js';
 import { type Address, parseAddress } from '../handshake/address.js';
 import type { SaslMechanism } from '../handshake/sasl-client.js';
-import { connectTransport } from '../transport/connect.js';
+import { connectTransport, openFirst } from '../transport/connect.js';
 import type { Transport } from '../transport/transport.js';
+import { throwIfAborted } from '../transport/when-aborted.js';
 import type { EndpointOptions } from './endpoint.js';
 
 export interface ConnectOptions extends EndpointOptions {
@@ -32,11 +35,6 @@ export function defaultMechanisms(): SaslMechanism[] {
 /** Where a connection leads: addresses to try in turn, or a transport that is open already, once. */
 export type Source = readonly Address[] | Transport;
 
-/** @throws {InvalidTextError} `invalid-address` */
-export function toSource(address: string | Transport): Source {
-  return isTransport(address) ? address : parseAddress(address);
-}
-
 export function isTransport(value: unknown): value is Transport {
   const methods = ['start', 'write', 'close', 'destroy'] as const;
   return (
@@ -49,35 +47,53 @@ export function isTransport(value: unknown): value is Transport {
 /** @throws {ConnectError} `wrong-guid` when the server is not the one that the address names */
 export function assertGuid(wanted: string | undefined, actual: string): void {
   if (wanted !== undefined && wanted.toLowerCase() !== actual) {
-    throw new ConnectError(
-      'wrong-guid',
-      'the server is not the one that the address names: its guid differs',
-    );
+    throw new ConnectError('wrong-guid', 'the server has not the guid of the address');
   }
 }
 
+/** What connecting came to; it is closed when that was too late. */
+interface Closable {
+  close(): Promise<void>;
+}
+
 /**
- * Tries the addresses in order; the first over which `greet` succeeds wins. `guid` is the one in the address.
+ * Connects to each address in turn until `greet` succeeds, or over the transport. `guid` is the one in the address.
  * @throws what the only address failed with, else {ConnectError} `connect-failed`
  */
-export async function openFirst<Result>(
+export async function greetFirst<Result>(
   source: Source,
   signal: AbortSignal,
   greet: (transport: Transport, guid: string | undefined) => Promise<Result>,
 ): Promise<Result> {
   if (isTransport(source)) return await greet(source, undefined);
-  const failures: unknown[] = [];
-  for (const address of source) {
-    try {
-      return await greet(await connectTransport(address, signal), address.parameters.get('guid'));
-    } catch (error) {
-      if (signal.aborted) throw error;
-      failures.push(error);
-    }
+  const open = async (address: Address): Promise<Result> =>
+    greet(await connectTransport(address, signal), address.parameters.get('guid'));
+  const [only] = source;
+  return source.length === 1 && only !== undefined ? await open(only) : await openFirst(source, signal, open);
+}
+
+/**
+ * Runs `work`, which connects, within the limits of `options`. A transport of the caller's is ended when it fails.
+ * @throws {InvalidTextError} `invalid-address`
+ * @throws {DeadlineError} | {CancelledError} | {DBusError} `invalid-timeout`
+ */
+export async function connectWithin<Result extends Closable>(
+  address: string | Transport,
+  options: ConnectOptions,
+  work: (source: Source, signal: AbortSignal) => Promise<Result>,
+): Promise<Result> {
+  try {
+    const { signal } = options;
+    const timeoutMs = checkTimeout(options.connectTimeoutMs, DEFAULT_CONNECT_TIMEOUT_MS);
+    throwIfAborted(signal);
+    const source = isTransport(address) ? address : parseAddress(address);
+    return await withDeadline(
+      { timeoutMs, signal, deadline: 'connect' },
+      (ending) => work(source, ending),
+      (late) => void late.close(),
+    );
+  } catch (error) {
+    if (isTransport(address)) address.destroy();
+    throw error;
   }
-  if (failures.length === 1) throw failures[0];
-  const cause = new AggregateError(failures, 'each address failed');
-  throw new ConnectError('connect-failed', `none of ${failures.length} addresses can be connected to`, {
-    cause,
-  });
 }

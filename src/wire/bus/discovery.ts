@@ -33,7 +33,7 @@ export function sessionBusAddress(env: Environment = process.env): string {
   }
   throw new ConnectError(
     'no-bus',
-    'there is no session bus: DBUS_SESSION_BUS_ADDRESS is not set, and XDG_RUNTIME_DIR holds no socket `bus` of ours',
+    'no DBUS_SESSION_BUS_ADDRESS, and no socket `bus` of ours in XDG_RUNTIME_DIR',
   );
 }
 

@@ -2,9 +2,10 @@
  * What a connection to a bus and one to a peer have in common: calls, messages, signals, proxies, exported objects, an end.
  * Layer 8: imports lower layers only.
  */
-import { AuthError, ClosedError, DBusError, DeadlineError, OverloadError } from '../base/errors.js';
+import { AuthError, ClosedError, DBusError, OverloadError } from '../base/errors.js';
 import { DEFAULT_CALL_TIMEOUT_MS } from '../base/limits.js';
-import { checkTimeout, throwIfAborted, withDeadline } from '../connection/deadline.js';
+import { checkTimeout, withDeadline } from '../connection/deadline.js';
+import { type Deferred, deferred } from '../connection/deferred.js';
 import { Link, type MessageRecorder } from '../connection/link.js';
 import type { SaslResult } from '../handshake/sasl-client.js';
 import type { InterfaceDefinition } from '../interface/definition.js';
@@ -15,7 +16,7 @@ import type { Implementation } from '../objects/implementation.js';
 import type { ErrorPlace } from '../objects/property-values.js';
 import type { Handshake, OutgoingMessage } from '../protocol/protocol.js';
 import type { Transport } from '../transport/transport.js';
-import { whenAborted } from '../transport/when-aborted.js';
+import { throwIfAborted, whenAborted } from '../transport/when-aborted.js';
 import type { ValuesOf } from '../types/infer.js';
 import { isBusName, isObjectPath } from '../types/names.js';
 import { type CallOptions, callOver, type WaitOptions } from './call.js';
@@ -46,16 +47,11 @@ export interface SendOptions extends WaitOptions {
   sensitive?: boolean | undefined;
 }
 
-/** A wait for the next connection, while there is none. */
-interface Gap {
-  readonly over: Promise<void>;
-  end(): void;
-}
-
 /** One end of a connection; see `Bus` and `Connection`. */
 export abstract class Endpoint {
+  readonly #closed: Deferred<Error | undefined> = deferred();
   /** Resolves when it has ended for good: with the reason, or with undefined after an ordinary `close()`. Never rejects. */
-  readonly closed: Promise<Error | undefined>;
+  readonly closed: Promise<Error | undefined> = this.#closed.promise;
   protected readonly callTimeoutMs: number;
   readonly #recorder: MessageRecorder | undefined;
   readonly #onHandlerError: EndpointOptions['onHandlerError'];
@@ -64,9 +60,9 @@ export abstract class Endpoint {
     isOurs: (destination) => this.isOurs(destination),
     ownerOf: (name) => this.ownerOf(name),
   });
-  #settleClosed!: (cause: Error | undefined) => void;
   #link: Link | undefined;
-  #gap: Gap | undefined;
+  /** A wait for the next connection, while there is none. */
+  #gap: Deferred<void> | undefined;
   #ended: { readonly cause: Error | undefined } | undefined;
 
   /** @internal */
@@ -74,9 +70,6 @@ export abstract class Endpoint {
     this.callTimeoutMs = checkTimeout(options.callTimeoutMs, DEFAULT_CALL_TIMEOUT_MS);
     this.#recorder = options.recorder;
     this.#onHandlerError = options.onHandlerError;
-    this.closed = new Promise((resolve) => {
-      this.#settleClosed = resolve;
-    });
   }
 
   /**
@@ -131,15 +124,11 @@ export abstract class Endpoint {
     callback: ((signal: Message) => unknown) | SubscriptionOptions = {},
     options: CallbackOptions = {},
   ): Subscription {
-    const fields = typeof rule === 'string' ? MatchRule.parse(rule) : rule;
-    const isCallback = typeof callback === 'function';
-    const subscription = this.subscribe(
-      new MatchRule({ ...fieldsOf(fields), type: 'signal' }),
-      (message) => message,
-      isCallback ? options : callback,
-    );
-    if (isCallback) void deliver(subscription, callback, options.onError);
-    return subscription;
+    const fields: MatchRuleFields = MatchRule.from(rule);
+    // Every signal has a path below the root; a bus (dbus-broker) takes the root for one that no path is below.
+    const pathNamespace = fields.pathNamespace === '/' ? undefined : fields.pathNamespace;
+    const wanted = new MatchRule({ ...fields, type: 'signal', pathNamespace });
+    return this.subscribe(wanted, (message) => message, callback, options);
   }
 
   /**
@@ -170,9 +159,9 @@ export abstract class Endpoint {
     interfaces: Interfaces,
     options: ExportOptions = {},
   ): ExportedObject<Interfaces[number]['definition']> {
-    if (this.#ended !== undefined) throw new ClosedError(this.#ended.cause);
+    this.#assertOpen();
     const [first] = interfaces;
-    if (first === undefined) throw new DBusError('invalid-option', 'there is no interface to export');
+    if (first === undefined) throw new DBusError('invalid-option', 'no interface to export');
     this.inbox.objects ??= first.createRegistry(
       { send: (message) => this.#sendNow(message) },
       { onError: this.#onHandlerError },
@@ -206,18 +195,30 @@ export abstract class Endpoint {
     }
   }
 
-  /** A subscription to the messages that match `rule`; `select` is code of ours. @internal */
+  /**
+   * A subscription to the messages that match `rule`, as `signals`; `select` is code of ours.
+   * @param callback - or the options, when there is none.
+   * @internal
+   */
   subscribe<Item>(
     rule: MatchRule,
     select: (message: Message) => Item | undefined,
-    options: SubscriptionOptions,
+    callback: ((item: Item) => unknown) | SubscriptionOptions,
+    options: CallbackOptions = {},
   ): Subscription<Item> {
-    return new Subscription((feed) => this.feed(rule, feed), select, options);
+    const isCallback = typeof callback === 'function';
+    const subscription = new Subscription(
+      (feed) => this.feed(rule, feed),
+      select,
+      isCallback ? options : callback,
+    );
+    if (isCallback) void deliver(subscription, callback, options.onError);
+    return subscription;
   }
 
   /** Gives `feed`, which has no other rule, what matches `rule`. @throws {ClosedError} @internal */
   feed(rule: MatchRule, feed: Feed): { ready: Promise<void>; leave: () => Promise<void> } {
-    if (this.#ended !== undefined) throw new ClosedError(this.#ended.cause);
+    this.#assertOpen();
     this.inbox.add(feed, rule);
     const { ready, leave } = this.enter(rule);
     return {
@@ -235,7 +236,7 @@ export abstract class Endpoint {
 
   /** The link to send over right now; undefined while there is none. @throws {ClosedError} when there will be none */
   protected currentLink(): Link | undefined {
-    if (this.#ended !== undefined) throw new ClosedError(this.#ended.cause);
+    this.#assertOpen();
     return this.#gap === undefined ? this.#link : undefined;
   }
 
@@ -287,7 +288,7 @@ export abstract class Endpoint {
   /** From now on this is the link to use. */
   protected use(link: Link): void {
     this.#link = link;
-    this.#gap?.end();
+    this.#gap?.resolve();
     this.#gap = undefined;
     void this.#watch(link);
   }
@@ -295,11 +296,7 @@ export abstract class Endpoint {
   /** From now on, what wants to send waits for the next link. */
   protected suspend(): void {
     if (this.#gap !== undefined) return;
-    let end!: () => void;
-    const over = new Promise<void>((resolve) => {
-      end = resolve;
-    });
-    this.#gap = { over, end };
+    this.#gap = deferred();
     // Those who wait for these replies are on a connection that is gone.
     this.inbox.objects?.abortRunning();
   }
@@ -308,10 +305,15 @@ export abstract class Endpoint {
   protected finish(cause: Error | undefined): void {
     if (this.#ended !== undefined) return;
     this.#ended = { cause };
-    this.#gap?.end();
+    this.#gap?.resolve();
     this.#gap = undefined;
     this.inbox.end(cause === undefined ? undefined : new ClosedError(cause));
-    this.#settleClosed(cause);
+    this.#closed.resolve(cause);
+  }
+
+  /** @throws {ClosedError} when it has ended for good */
+  #assertOpen(): void {
+    if (this.#ended !== undefined) throw new ClosedError(this.#ended.cause);
   }
 
   async #watch(link: Link): Promise<void> {
@@ -324,7 +326,6 @@ export abstract class Endpoint {
     take: (values: ValuesOf<ReplySignature>) => Result,
   ): Promise<Result> {
     const timeoutMs = checkTimeout(options.timeoutMs, this.callTimeoutMs);
-    throwIfAborted(options.signal);
     const endsAt = performance.now() + timeoutMs;
     const link = await this.#nextLink(timeoutMs, options.signal);
     const left = Math.max(0, endsAt - performance.now());
@@ -332,19 +333,14 @@ export abstract class Endpoint {
   }
 
   async #nextLink(timeoutMs: number, signal: AbortSignal | undefined): Promise<Link> {
-    while (this.#gap !== undefined) await this.#within(timeoutMs, signal, this.#gap.over);
+    while (this.#gap !== undefined) await this.#within(timeoutMs, signal, this.#gap.promise);
     const link = this.currentLink();
     if (link === undefined) throw new ClosedError();
     return link;
   }
 
   #within(timeoutMs: number, signal: AbortSignal | undefined, promise: Promise<void>): Promise<void> {
-    const onDeadline = (): Error => new DeadlineError('call', timeoutMs);
-    return withDeadline(
-      { timeoutMs, signal, onDeadline },
-      () => promise,
-      () => {},
-    );
+    return withDeadline({ timeoutMs, signal, deadline: 'call' }, () => promise);
   }
 
   /** Sends what an exported object has to say. A peer that calls and calls and never reads the replies is hung up on. */
@@ -363,22 +359,4 @@ export abstract class Endpoint {
 /** Whether the link is still telling the peer why it ends, and ends the transport itself. */
 export function hasLastWord(error: unknown): boolean {
   return error instanceof AuthError && error.unsent !== undefined;
-}
-
-/** What of a rule is fields: a `MatchRule` may come from elsewhere than a literal. */
-function fieldsOf(rule: MatchRuleFields): MatchRuleFields {
-  const { sender, interface: interfaceName, member, path, pathNamespace } = rule;
-  const { destination, args, argPaths, arg0Namespace, eavesdrop } = rule;
-  return {
-    sender,
-    interface: interfaceName,
-    member,
-    path,
-    pathNamespace,
-    destination,
-    args,
-    argPaths,
-    arg0Namespace,
-    eavesdrop,
-  };
 }

@@ -1,13 +1,15 @@
 /**
  * The listening side of connections without a bus. Layer 8: imports lower layers only.
  */
-import { ConnectError, DBusError, DeadlineError } from '../base/errors.js';
+import { ConnectError, DBusError } from '../base/errors.js';
 import { DEFAULT_AUTHENTICATION_TIMEOUT_MS, MAX_CONNECTIONS } from '../base/limits.js';
-import { checkTimeout, throwIfAborted, withDeadline } from '../connection/deadline.js';
+import { checkTimeout, withDeadline } from '../connection/deadline.js';
 import { type Address, formatAddress, parseAddress } from '../handshake/address.js';
+import { hexOfByte } from '../handshake/hex.js';
 import { SaslServer, type SaslServerMechanism } from '../handshake/sasl-server.js';
 import { type Listener, listenTransport } from '../transport/listen.js';
 import type { Transport } from '../transport/transport.js';
+import { throwIfAborted } from '../transport/when-aborted.js';
 import { type EndpointOptions, hasLastWord } from './endpoint.js';
 import { Connection } from './peer.js';
 
@@ -150,9 +152,7 @@ class Peers {
 }
 
 function randomGuid(): string {
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) =>
-    byte.toString(16).padStart(2, '0'),
-  ).join('');
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), hexOfByte).join('');
 }
 
 /** How one peer is taken over a transport that is open already. */
@@ -181,7 +181,7 @@ export async function accept(transport: Transport, options: AcceptOptions = {}):
     throwIfAborted(signal);
     const connection = new Connection(options);
     await withDeadline(
-      { timeoutMs, signal, onDeadline: () => new DeadlineError('connect', timeoutMs) },
+      { timeoutMs, signal, deadline: 'connect' },
       async (ending) => {
         const prepared = typeof mechanisms === 'function' ? await mechanisms(ending) : { mechanisms };
         try {

@@ -2,7 +2,8 @@
  * The objects below a path of a service, with their properties, kept up to date (D-Bus specification, "Standard Interfaces",
  * ObjectManager). Layer 8: imports lower layers only.
  */
-import { DBusError } from '../base/errors.js';
+import { DBusError, OverloadError } from '../base/errors.js';
+import { MAX_MANAGED_ENTRIES } from '../base/limits.js';
 import type { Variant } from '../codec/variant.js';
 import { MatchRule } from '../match/match-rule.js';
 import type { Message } from '../message/message.js';
@@ -30,7 +31,8 @@ type ReceivedInterfaces = ReadonlyMap<string, ReadonlyMap<string, Variant>>;
 
 /**
  * Reads without a round trip. The reply to GetManagedObjects and each signal are applied in the order in which they come,
- * before code of users sees either. When the owner of the name goes, the objects stay as they were until `refresh`.
+ * before code of users sees either. At most 131,072 objects, interfaces and properties are kept: with more, `changes` and
+ * `refresh` fail with `OverloadError`. When the owner of the name goes, the objects stay as they were until `refresh`.
  */
 export class ManagedObjects {
   /** Changes, as an async iterable; reading them is optional. */
@@ -39,6 +41,10 @@ export class ManagedObjects {
   readonly #destination: string | undefined;
   readonly #path: string;
   readonly #objects = new Map<string, Interfaces>();
+  /** Objects, interfaces and properties that are kept. */
+  #entries = 0;
+  /** Ends `changes` with an error. */
+  #fail!: (error: Error) => void;
 
   /** @internal */
   constructor(
@@ -59,10 +65,12 @@ export class ManagedObjects {
     this.changes = new Subscription(
       (feed) => {
         const entered = rules.map((rule) => endpoint.feed(rule, { ...feed }));
-        return {
-          ready: all(entered.map(({ ready }) => ready)),
-          leave: () => all(entered.map(({ leave }) => leave())),
+        const leave = (): Promise<void> => all(entered.map((one) => one.leave()));
+        this.#fail = (error) => {
+          feed.end(error);
+          void leave();
         };
+        return { ready: all(entered.map(({ ready }) => ready)), leave };
       },
       (message) => this.#apply(message),
       options,
@@ -85,7 +93,7 @@ export class ManagedObjects {
       replySignature: 'a{oa{sa{sv}}}',
     } as const;
     await this.#endpoint.callTaking(call, ([objects]) => {
-      this.#objects.clear();
+      this.#clear();
       for (const [path, interfaces] of objects as ReadonlyMap<string, ReceivedInterfaces>) {
         this.#add(path, interfaces);
       }
@@ -101,27 +109,80 @@ export class ManagedObjects {
     await this.close();
   }
 
-  #add(path: string, interfaces: ReceivedInterfaces): void {
-    const object: Interfaces = this.#objects.get(path) ?? new Map<string, Map<string, Variant>>();
-    for (const [name, properties] of interfaces) object.set(name, new Map(properties));
-    this.#objects.set(path, object);
+  /** @throws {OverloadError} `too-many-objects`; nothing is kept then, and `changes` has ended */
+  #count(entries: number): void {
+    this.#entries += entries;
+    if (this.#entries <= MAX_MANAGED_ENTRIES) return;
+    this.#clear();
+    const error = new OverloadError(
+      'too-many-objects',
+      `more than ${MAX_MANAGED_ENTRIES} objects and properties`,
+    );
+    this.#fail(error);
+    throw error;
   }
 
+  #clear(): void {
+    this.#objects.clear();
+    this.#entries = 0;
+  }
+
+  #add(path: string, interfaces: ReceivedInterfaces): void {
+    let object = this.#objects.get(path);
+    if (object === undefined) {
+      object = new Map<string, Map<string, Variant>>();
+      this.#objects.set(path, object);
+      this.#count(1);
+    }
+    for (const [name, properties] of interfaces) {
+      const known = object.get(name);
+      object.set(name, new Map(properties));
+      this.#count(properties.size - (known?.size ?? -1));
+    }
+  }
+
+  #remove(path: string, interfaces: readonly string[]): void {
+    const object = this.#objects.get(path);
+    if (object === undefined) return;
+    for (const name of interfaces) {
+      const known = object.get(name);
+      if (known === undefined) continue;
+      object.delete(name);
+      this.#count(-1 - known.size);
+    }
+    if (object.size > 0) return;
+    this.#objects.delete(path);
+    this.#count(-1);
+  }
+
+  #isBelow(path: string): boolean {
+    return this.#path === '/' || path.startsWith(`${this.#path}/`);
+  }
+
+  /** No code of users runs in it, and nothing of it throws. */
   #apply(message: Message): ObjectChange | undefined {
+    try {
+      return this.#applied(message);
+    } catch (error) {
+      if (error instanceof OverloadError) return undefined;
+      throw error;
+    }
+  }
+
+  #applied(message: Message): ObjectChange | undefined {
     const { interface: interfaceName, member, signature, body } = message;
     if (interfaceName === PROPERTIES) {
       return signature === 'sa{sv}as' ? this.#applyProperties(message) : undefined;
     }
     if (member === 'InterfacesAdded' && signature === 'oa{sa{sv}}') {
       const [path, interfaces] = body as [string, ReceivedInterfaces];
+      if (!this.#isBelow(path)) return undefined;
       this.#add(path, interfaces);
       return { type: 'added', path, interfaces: [...interfaces.keys()] };
     }
     if (member === 'InterfacesRemoved' && signature === 'oas') {
       const [path, interfaces] = body as [string, string[]];
-      const object = this.#objects.get(path);
-      for (const name of interfaces) object?.delete(name);
-      if (object?.size === 0) this.#objects.delete(path);
+      this.#remove(path, interfaces);
       return { type: 'removed', path, interfaces };
     }
     return undefined;
@@ -132,8 +193,10 @@ export class ManagedObjects {
     const properties = this.#objects.get(path)?.get(name);
     // Of an object that is not there, or not yet: what is read of it later has the change in it.
     if (properties === undefined) return undefined;
+    const before = properties.size;
     for (const [property, variant] of changed) properties.set(property, variant);
     for (const property of invalidated) properties.delete(property);
+    this.#count(properties.size - before);
     return { type: 'changed', path, interfaces: [name] };
   }
 }

@@ -2,6 +2,7 @@
  * The match rules that a bus has from us: each once, however many subscriptions need it (D-Bus specification, "Message
  * Bus Messages", AddMatch: one added twice needs removing twice). Layer 8: imports lower layers only.
  */
+import { type Deferred, deferred } from '../connection/deferred.js';
 
 /** What it needs of the bus. */
 export interface MatchHost {
@@ -11,11 +12,8 @@ export interface MatchHost {
   willRestore(error: unknown): boolean;
 }
 
-interface Reference {
+interface Reference extends Deferred<void> {
   count: number;
-  readonly added: Promise<void>;
-  readonly resolve: () => void;
-  readonly reject: (error: unknown) => void;
 }
 
 export class MatchReferences {
@@ -26,26 +24,17 @@ export class MatchReferences {
     this.#host = host;
   }
 
-  /** How many different rules the bus has. */
-  get size(): number {
-    return this.#references.size;
-  }
-
   /** Adds `rule`, in canonical text; resolves when the bus has it. Each call needs a {@link remove}, even if it rejects. */
   add(rule: string): Promise<void> {
     let reference = this.#references.get(rule);
     if (reference === undefined) {
-      let [resolve, reject]: [() => void, (error: unknown) => void] = [() => {}, () => {}];
-      const added = new Promise<void>((...settle) => {
-        [resolve, reject] = settle;
-      });
-      added.catch(() => {});
-      reference = { count: 0, added, resolve, reject };
+      reference = { count: 0, ...deferred() };
+      reference.promise.catch(() => {});
       this.#references.set(rule, reference);
       void this.#send(rule, reference);
     }
     reference.count++;
-    return reference.added;
+    return reference.promise;
   }
 
   /** Resolves when the bus no longer has the rule, or another subscription still needs it. Never rejects. */

@@ -10,7 +10,7 @@ import type { MatchReferences } from './match-references.js';
 interface TrackedName {
   count: number;
   owner: string | undefined;
-  ready: Promise<void>;
+  ready: Promise<unknown>;
 }
 
 /** What it needs of the bus. */
@@ -48,7 +48,7 @@ export class NameOwners {
   }
 
   /** Begins to follow `name`; resolves when its owner is known. Each call needs an {@link untrack}, even if it rejects. */
-  track(name: string): Promise<void> {
+  track(name: string): Promise<unknown> {
     let tracked = this.#names.get(name);
     if (tracked === undefined) {
       tracked = { count: 0, owner: undefined, ready: Promise.resolve() };
@@ -56,7 +56,7 @@ export class NameOwners {
       // First the rule, then the question: a change in between is told by a signal that comes after the reply.
       const added = this.#matches.add(ownerChangeRule(name).toString());
       const asked = this.#ask(name, tracked);
-      tracked.ready = both(added, asked);
+      tracked.ready = Promise.all([added, asked]);
       tracked.ready.catch(() => {});
     }
     tracked.count++;
@@ -101,8 +101,4 @@ export class NameOwners {
       if (!this.#host.willRestore(error)) throw error;
     }
   }
-}
-
-async function both(one: Promise<void>, other: Promise<void>): Promise<void> {
-  await Promise.all([one, other]);
 }

@@ -1,12 +1,9 @@
 /**
  * Opening a bus. Layer 8: imports lower layers only.
  */
-import { DeadlineError } from '../base/errors.js';
-import { DEFAULT_CONNECT_TIMEOUT_MS } from '../base/limits.js';
-import { checkTimeout, throwIfAborted, withDeadline } from '../connection/deadline.js';
 import type { Transport } from '../transport/transport.js';
 import { Bus, type BusOptions } from './bus.js';
-import { isTransport, toSource } from './connect-options.js';
+import { connectWithin } from './connect-options.js';
 import { type Environment, sessionBusAddress, systemBusAddress } from './discovery.js';
 
 /**
@@ -21,21 +18,12 @@ import { type Environment, sessionBusAddress, systemBusAddress } from './discove
  * @throws {CancelledError} `cancelled`
  * @throws {DBusError} `invalid-timeout` or `invalid-option`
  */
-export async function openBus(address: string | Transport, options: BusOptions = {}): Promise<Bus> {
-  try {
-    const timeoutMs = checkTimeout(options.connectTimeoutMs, DEFAULT_CONNECT_TIMEOUT_MS);
-    throwIfAborted(options.signal);
-    const bus = new Bus(toSource(address), options);
-    await withDeadline(
-      { timeoutMs, signal: options.signal, onDeadline: () => new DeadlineError('connect', timeoutMs) },
-      (signal) => bus.open(signal),
-      () => void bus.close(),
-    );
+export function openBus(address: string | Transport, options: BusOptions = {}): Promise<Bus> {
+  return connectWithin(address, options, async (source, signal) => {
+    const bus = new Bus(source, options);
+    await bus.open(signal);
     return bus;
-  } catch (error) {
-    if (isTransport(address)) address.destroy();
-    throw error;
-  }
+  });
 }
 
 /** Options of the buses that are found by the environment. */

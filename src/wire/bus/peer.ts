@@ -2,19 +2,15 @@
  * Connections without a bus: one peer listens, others connect (D-Bus specification, "Message Protocol").
  * Layer 8: imports lower layers only.
  */
-import { DeadlineError } from '../base/errors.js';
-import { DEFAULT_CONNECT_TIMEOUT_MS } from '../base/limits.js';
-import { checkTimeout, throwIfAborted, withDeadline } from '../connection/deadline.js';
 import { SaslClient } from '../handshake/sasl-client.js';
 import type { Handshake } from '../protocol/protocol.js';
 import type { Transport } from '../transport/transport.js';
 import {
   assertGuid,
   type ConnectOptions,
+  connectWithin,
   defaultMechanisms,
-  isTransport,
-  openFirst,
-  toSource,
+  greetFirst,
 } from './connect-options.js';
 import { Endpoint } from './endpoint.js';
 
@@ -65,33 +61,19 @@ export class Connection extends Endpoint {
  * @throws {InvalidTextError} | {ConnectError} | {AuthError} | {ClosedError} | {DeadlineError} | {CancelledError} | {DBusError}
  * as `openBus`
  */
-export async function connect(
-  address: string | Transport,
-  options: ConnectOptions = {},
-): Promise<Connection> {
-  try {
-    const timeoutMs = checkTimeout(options.connectTimeoutMs, DEFAULT_CONNECT_TIMEOUT_MS);
-    throwIfAborted(options.signal);
-    const source = toSource(address);
+export function connect(address: string | Transport, options: ConnectOptions = {}): Promise<Connection> {
+  return connectWithin(address, options, async (source, signal) => {
     const mechanisms = options.mechanisms ?? defaultMechanisms();
-    return await withDeadline(
-      { timeoutMs, signal: options.signal, onDeadline: () => new DeadlineError('connect', timeoutMs) },
-      (signal) =>
-        openFirst(source, signal, async (transport, guid) => {
-          const connection = new Connection(options);
-          await connection.open(transport, new SaslClient({ mechanisms }), signal);
-          try {
-            assertGuid(guid, connection.guid);
-          } catch (error) {
-            await connection.close();
-            throw error;
-          }
-          return connection;
-        }),
-      (late) => void late.close(),
-    );
-  } catch (error) {
-    if (isTransport(address)) address.destroy();
-    throw error;
-  }
+    return await greetFirst(source, signal, async (transport, guid) => {
+      const connection = new Connection(options);
+      await connection.open(transport, new SaslClient({ mechanisms }), signal);
+      try {
+        assertGuid(guid, connection.guid);
+      } catch (error) {
+        await connection.close();
+        throw error;
+      }
+      return connection;
+    });
+  });
 }

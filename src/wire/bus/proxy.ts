@@ -19,15 +19,11 @@ import type {
 } from '../interface/typed.js';
 import { MatchRule } from '../match/match-rule.js';
 import type { Message } from '../message/message.js';
+import type { ValuesOf } from '../types/infer.js';
 import { parseSignature } from '../types/signature.js';
-import type { CallOptions, WaitOptions } from './call.js';
+import type { WaitOptions } from './call.js';
 import type { Endpoint } from './endpoint.js';
-import {
-  type CallbackOptions,
-  deliver,
-  type Subscription,
-  type SubscriptionOptions,
-} from './subscription.js';
+import type { CallbackOptions, Subscription, SubscriptionOptions } from './subscription.js';
 
 const PROPERTIES_INTERFACE = 'org.freedesktop.DBus.Properties';
 
@@ -51,18 +47,6 @@ export interface ProxySignal<Values> {
   readonly values: Values;
   /** The signal itself, with its sender. */
   readonly message: Message;
-}
-
-function unknownMember(kind: string, name: string): DBusError {
-  return new DBusError('unknown-member', `the interface has no ${kind} ${JSON.stringify(name)}`);
-}
-
-/** A member of a definition; never one that every object inherits, such as `constructor`. */
-function memberOf<Member>(
-  members: Readonly<Record<string, Member>> | undefined,
-  name: string,
-): Member | undefined {
-  return members !== undefined && Object.hasOwn(members, name) ? members[name] : undefined;
 }
 
 export class Proxy<Definition extends InterfaceDefinition> {
@@ -94,9 +78,8 @@ export class Proxy<Definition extends InterfaceDefinition> {
     name: Name,
     options: ProxyCallOptions = {},
   ): Promise<PropertyValue<Definition, Name>> {
-    const type = this.#typeOf(name);
-    const call = this.#propertiesCall('Get', 'ss', [this.definition.name, name], 'v', options);
-    const variant = await this.endpoint.callTaking(call, ([value]) => value);
+    const { type } = this.#member('properties', name);
+    const [variant] = await this.#ask('Get', 'ss', [this.definition.name, name], 'v', options);
     if (variant.signature !== type) throw new ReplySignatureError(type, variant.signature);
     return variant.value as PropertyValue<Definition, Name>;
   }
@@ -107,8 +90,8 @@ export class Proxy<Definition extends InterfaceDefinition> {
     value: PropertyArgument<Definition, Name>,
     options: ProxyCallOptions = {},
   ): Promise<void> {
-    const body = [this.definition.name, name, new Variant(this.#typeOf(name), value)];
-    await this.endpoint.callTaking(this.#propertiesCall('Set', 'ssv', body, '', options), () => {});
+    const { type } = this.#member('properties', name);
+    await this.#ask('Set', 'ssv', [this.definition.name, name, new Variant(type, value)], '', options);
   }
 
   /**
@@ -118,12 +101,11 @@ export class Proxy<Definition extends InterfaceDefinition> {
   async getAll(
     options: ProxyCallOptions = {},
   ): Promise<Partial<{ [Name in PropertyName<Definition>]: PropertyValue<Definition, Name> }>> {
-    const call = this.#propertiesCall('GetAll', 's', [this.definition.name], 'a{sv}', options);
-    const dict = await this.endpoint.callTaking(call, ([all]) => all);
+    const [dict] = await this.#ask('GetAll', 's', [this.definition.name], 'a{sv}', options);
     const result = Object.create(null) as Record<string, unknown>;
-    for (const [name, variant] of dict) {
-      if (memberOf(this.definition.properties, name)?.type === variant.signature)
-        result[name] = variant.value;
+    for (const [name, { type }] of Object.entries(this.definition.properties ?? {})) {
+      const variant = dict.get(name);
+      if (variant?.signature === type) result[name] = variant.value;
     }
     return result as Partial<{ [Name in PropertyName<Definition>]: PropertyValue<Definition, Name> }>;
   }
@@ -146,72 +128,69 @@ export class Proxy<Definition extends InterfaceDefinition> {
     callback: ((signal: ProxySignal<SignalValues<Definition, Name>>) => unknown) | SubscriptionOptions = {},
     options: CallbackOptions = {},
   ): Subscription<ProxySignal<SignalValues<Definition, Name>>> {
-    const definition = memberOf(this.definition.signals, name);
-    if (definition === undefined) throw unknownMember('signal', name);
-    const { signature = '' } = definition;
-    const isCallback = typeof callback === 'function';
-    const subscription = this.endpoint.subscribe(
-      new MatchRule({
-        type: 'signal',
-        sender: this.destination,
-        path: this.path,
-        interface: this.definition.name,
-        member: name,
-      }),
-      (message) =>
-        message.signature === signature
-          ? { values: message.body as SignalValues<Definition, Name>, message }
-          : undefined,
-      isCallback ? options : callback,
-    );
-    if (isCallback) void deliver(subscription, callback, options.onError);
-    return subscription;
+    const { signature = '' } = this.#member('signals', name);
+    const rule = new MatchRule({
+      type: 'signal',
+      sender: this.destination,
+      path: this.path,
+      interface: this.definition.name,
+      member: name,
+    });
+    const select = (message: Message): ProxySignal<SignalValues<Definition, Name>> | undefined =>
+      message.signature === signature
+        ? { values: message.body as SignalValues<Definition, Name>, message }
+        : undefined;
+    return this.endpoint.subscribe(rule, select, callback, options);
   }
 
   async #call(member: string, parameters: readonly unknown[]): Promise<unknown> {
-    const definition = memberOf(this.definition.methods, member);
-    if (definition === undefined) throw unknownMember('method', member);
-    const { in: signature = '', out = '' } = definition;
+    const { in: signature = '', out = '' } = this.#member('methods', member);
     const arity = parseSignature(signature).length;
     const options = (parameters.length > arity ? parameters[arity] : undefined) as
       | ProxyCallOptions
       | undefined;
-    const call: CallOptions = {
-      ...options,
-      destination: this.destination,
-      path: this.path,
-      interface: this.definition.name,
+    const body = parameters.slice(0, arity);
+    const values: readonly unknown[] = await this.#ask(
       member,
       signature,
-      body: parameters.slice(0, arity),
-      replySignature: out,
-    };
-    const values = await this.endpoint.callTaking<string, readonly unknown[]>(call, (reply) => reply);
+      body,
+      out,
+      options,
+      this.definition.name,
+    );
     return values.length > 1 ? values : values[0];
   }
 
-  #typeOf(name: string): string {
-    const property = memberOf(this.definition.properties, name);
-    if (property === undefined) throw unknownMember('property', name);
-    return property.type;
+  /** A member of the definition; never one that every object inherits, such as `constructor`. */
+  #member<Kind extends 'methods' | 'signals' | 'properties'>(
+    kind: Kind,
+    name: string,
+  ): NonNullable<InterfaceDefinition[Kind]>[string] {
+    const members: InterfaceDefinition[Kind] = this.definition[kind];
+    if (members === undefined || !Object.hasOwn(members, name)) {
+      throw new DBusError('unknown-member', `${JSON.stringify(name)} is not one of the ${kind} defined`);
+    }
+    return members[name] as NonNullable<InterfaceDefinition[Kind]>[string];
   }
 
-  #propertiesCall<const Reply extends string>(
+  #ask<const Reply extends string>(
     member: string,
     signature: string,
     body: readonly unknown[],
     replySignature: Reply,
-    options: ProxyCallOptions,
-  ): CallOptions<string, Reply> {
-    return {
+    options: ProxyCallOptions | undefined,
+    interfaceName: string = PROPERTIES_INTERFACE,
+  ): Promise<ValuesOf<Reply>> {
+    const { destination, path } = this;
+    return this.endpoint.call<string, Reply>({
       ...options,
-      destination: this.destination,
-      path: this.path,
-      interface: PROPERTIES_INTERFACE,
+      destination,
+      path,
+      interface: interfaceName,
       member,
       signature,
       body,
       replySignature,
-    };
+    });
   }
 }

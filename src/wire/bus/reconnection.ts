@@ -1,7 +1,7 @@
 /**
  * Connecting to a bus anew after the connection was lost. Layer 8: imports lower layers only.
  */
-import { DBusError, DeadlineError } from '../base/errors.js';
+import { DBusError } from '../base/errors.js';
 import { DEFAULT_CONNECT_TIMEOUT_MS } from '../base/limits.js';
 import { checkTimeout, withDeadline } from '../connection/deadline.js';
 
@@ -86,9 +86,8 @@ class Attempts implements Reconnection {
   }
 
   #attempt(open: (signal: AbortSignal) => Promise<void>): Promise<void> {
-    const timeoutMs = DEFAULT_CONNECT_TIMEOUT_MS;
-    const onDeadline = (): Error => new DeadlineError('connect', timeoutMs);
-    return withDeadline({ timeoutMs, signal: this.#stop.signal, onDeadline }, open, () => {});
+    const { signal } = this.#stop;
+    return withDeadline({ timeoutMs: DEFAULT_CONNECT_TIMEOUT_MS, signal, deadline: 'connect' }, open);
   }
 
   #sleep(ms: number): Promise<void> {

@@ -4,9 +4,8 @@
  */
 import { CancelledError, DBusError, OverloadError } from '../base/errors.js';
 import { DEFAULT_MAX_QUEUED_SIGNALS, MAX_QUEUED_SIGNAL_BYTE_LENGTH } from '../base/limits.js';
-import { throwIfAborted } from '../connection/deadline.js';
 import type { Message } from '../message/message.js';
-import { whenAborted } from '../transport/when-aborted.js';
+import { throwIfAborted, whenAborted } from '../transport/when-aborted.js';
 
 /** What happens to what comes when the queue is full: the oldest makes room, the new one is dropped, or the stream fails. */
 export type OverflowPolicy = 'drop-oldest' | 'drop-newest' | 'fail';
@@ -27,14 +26,11 @@ export interface CallbackOptions extends SubscriptionOptions {
 
 const POLICIES: ReadonlySet<unknown> = new Set<OverflowPolicy>(['drop-oldest', 'drop-newest', 'fail']);
 
+type Result<Item> = IteratorResult<Item, undefined>;
+
 interface Queued<Item> {
   readonly item: Item;
   readonly byteLength: number;
-}
-
-interface Reader<Item> {
-  readonly resolve: (result: IteratorResult<Item, undefined>) => void;
-  readonly reject: (error: unknown) => void;
 }
 
 /** What an owner of subscriptions does with them; not for users. */
@@ -59,7 +55,8 @@ export class Subscription<Item = Message> implements AsyncIterableIterator<Item,
   #head = 0;
   #queuedByteLength = 0;
   #dropped = 0;
-  #readers: Reader<Item>[] = [];
+  /** Those who wait for the next item. */
+  #readers: ((result: Result<Item> | Promise<Result<Item>>) => void)[] = [];
   #end: { readonly error: Error | undefined } | undefined;
   readonly #leave: () => Promise<void>;
   #stopListening: () => void = () => {};
@@ -76,7 +73,7 @@ export class Subscription<Item = Message> implements AsyncIterableIterator<Item,
   ) {
     const { signal, maxQueued = DEFAULT_MAX_QUEUED_SIGNALS, overflow = 'drop-oldest' } = options;
     if (!Number.isSafeInteger(maxQueued) || maxQueued < 1) {
-      throw new DBusError('invalid-option', '`maxQueued` must be a positive integer');
+      throw new DBusError('invalid-option', '`maxQueued` is no positive integer');
     }
     if (!POLICIES.has(overflow)) throw new DBusError('invalid-option', 'unknown `overflow`');
     throwIfAborted(signal);
@@ -92,12 +89,7 @@ export class Subscription<Item = Message> implements AsyncIterableIterator<Item,
     this.ready = ready;
     this.#leave = leave;
     ready.catch((error: unknown) => this.#finish(error as Error));
-    if (signal !== undefined) {
-      this.#stopListening = whenAborted(signal, () => {
-        this.#finish(new CancelledError(signal.reason));
-        void this.#leave();
-      });
-    }
+    this.#stopListening = whenAborted(signal, () => this.#abandon(new CancelledError(signal?.reason)));
   }
 
   /** How many were lost because the queue was full. */
@@ -110,20 +102,17 @@ export class Subscription<Item = Message> implements AsyncIterableIterator<Item,
     return this.#queue.length - this.#head;
   }
 
-  next(): Promise<IteratorResult<Item, undefined>> {
+  next(): Promise<Result<Item>> {
     const queued = this.#take();
     if (queued !== undefined) return Promise.resolve({ done: false, value: queued.item });
-    if (this.#end?.error !== undefined) {
-      const { error } = this.#end;
-      // Thrown once; the stream is over afterwards, as with every iterator.
-      this.#end = { error: undefined };
-      return Promise.reject(error);
-    }
-    if (this.#end !== undefined) return Promise.resolve({ done: true, value: undefined });
-    return new Promise((resolve, reject) => this.#readers.push({ resolve, reject }));
+    if (this.#end === undefined) return new Promise((resolve) => this.#readers.push(resolve));
+    const { error } = this.#end;
+    // Thrown once; the stream is over afterwards, as with every iterator.
+    this.#end = { error: undefined };
+    return error === undefined ? Promise.resolve({ done: true, value: undefined }) : Promise.reject(error);
   }
 
-  async return(): Promise<IteratorResult<Item, undefined>> {
+  async return(): Promise<Result<Item>> {
     await this.close();
     return { done: true, value: undefined };
   }
@@ -150,7 +139,7 @@ export class Subscription<Item = Message> implements AsyncIterableIterator<Item,
     if (this.#end !== undefined) return true;
     const reader = this.#readers.shift();
     if (reader !== undefined) {
-      reader.resolve({ done: false, value: queued.item });
+      reader({ done: false, value: queued.item });
       return true;
     }
     const before = this.#dropped;
@@ -160,8 +149,7 @@ export class Subscription<Item = Message> implements AsyncIterableIterator<Item,
     if (isFull() && this.#policy !== 'drop-oldest') {
       this.#dropped++;
       if (this.#policy === 'fail') {
-        this.#finish(new OverloadError('queue-full', 'signals come faster than they are read'));
-        void this.#leave();
+        this.#abandon(new OverloadError('queue-full', 'signals come faster than they are read'));
       }
       return false;
     }
@@ -188,20 +176,17 @@ export class Subscription<Item = Message> implements AsyncIterableIterator<Item,
     return queued;
   }
 
+  /** Ends it by our own wish. */
+  #abandon(error: Error): void {
+    this.#finish(error);
+    void this.#leave();
+  }
+
   #finish(error: Error | undefined): void {
     if (this.#end !== undefined) return;
     this.#end = { error };
     this.#stopListening();
-    const readers = this.#readers;
-    this.#readers = [];
-    const [first, ...others] = readers;
-    if (first === undefined) return;
-    if (error === undefined) first.resolve({ done: true, value: undefined });
-    else {
-      this.#end = { error: undefined };
-      first.reject(error);
-    }
-    for (const reader of others) reader.resolve({ done: true, value: undefined });
+    for (const reader of this.#readers.splice(0)) reader(this.next());
   }
 }
 

@@ -4,6 +4,7 @@
  */
 import { DBusError, InvalidTextError, MarshalError } from '../base/errors.js';
 import { MAX_CONTAINER_DEPTH } from '../base/limits.js';
+import type { ArgumentsOf } from '../types/infer.js';
 import { isSignature, parseSignature, parseSingleType, remember, type Type } from '../types/signature.js';
 import { type CodecOptions, isLittleEndian, phaseOf } from './options.js';
 import { Variant } from './variant.js';
@@ -320,15 +321,15 @@ export function toMarshalError(error: unknown): Error {
  * `message-too-long` or `unreadable-value`
  * @throws {DBusError} `invalid-offset` or `invalid-endian`
  */
-export function marshal(
-  signature: string,
-  values: readonly unknown[],
+export function marshal<const Signature extends string>(
+  signature: Signature,
+  values: ArgumentsOf<Signature>,
   options: CodecOptions = {},
 ): Uint8Array<ArrayBuffer> {
   const phase = phaseOf(options);
   const writer = Writer.begin(isLittleEndian(options.endian), phase);
   try {
-    marshalInto(writer, signature, values);
+    marshalInto(writer, signature, values as readonly unknown[]);
   } catch (error) {
     throw toMarshalError(error);
   }

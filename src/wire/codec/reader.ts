@@ -5,7 +5,7 @@
 import { DBusError, ProtocolError } from '../base/errors.js';
 import { MAX_ARRAY_BYTE_LENGTH, MAX_CONTAINERS } from '../base/limits.js';
 import { decodeShortUtf8, decodeUtf8, latin1Text, MAX_SHORT_LENGTH } from '../base/utf8.js';
-import { isObjectPath } from '../types/names.js';
+import { isObjectPathAt } from '../types/names.js';
 import { isSignature } from '../types/signature.js';
 import { keep, recall } from './recall.js';
 
@@ -193,11 +193,21 @@ export class Reader {
 
   objectPath(): string {
     const start = this.position;
-    return this.name(OBJECT_PATH, isObjectPath) ?? this.fail('bad-object-path', 'not an object path', start);
+    const end = this.#textEnd(this.uint32());
+    const { bytes, view, position } = this;
+    let text = recall(view, position, end, OBJECT_PATH);
+    if (text === undefined) {
+      // Read first, since what is no text at all is refused as such.
+      text = this.#text(end);
+      if (!isObjectPathAt(bytes, position, end)) this.fail('bad-object-path', 'not an object path', start);
+      keep(view, position, end, OBJECT_PATH, text);
+    }
+    this.position = end + 1;
+    return text;
   }
 
   /**
-   * A string or object path that must be valid and probably came before; undefined when it is not. `kind` (1–255) stands for
+   * A string that must be valid and probably came before; undefined when it is not. `kind` (1–255) stands for
    * the rule `isValid`: what was valid once for a kind is not asked again.
    */
   name(kind: number, isValid: (text: string) => boolean): string | undefined {

@@ -66,8 +66,10 @@ export function keep(view: DataView, start: number, end: number, kind: number, t
   // One of the same hash would hide behind it.
   const first = slotOf(hash);
   const slot = hashes[first] === hash ? first : first + turn;
-  for (let index = 0; index < length; index++)
-    kept.setUint8(slot * WIDTH + index, view.getUint8(start + index));
+  const offset = slot * WIDTH - start;
+  let at = start;
+  for (; at + 4 <= end; at += 4) kept.setInt32(offset + at, view.getInt32(at));
+  for (; at < end; at++) kept.setUint8(offset + at, view.getUint8(at));
   marks[slot] = mark;
   hashes[slot] = hash;
   texts[slot] = text;

@@ -5,6 +5,7 @@
  */
 
 import { MAX_CONTAINER_DEPTH, SIGNATURE_COST } from '../base/limits.js';
+import type { ValuesOf } from '../types/infer.js';
 import { parseSignature, remember, type Type } from '../types/signature.js';
 import { type CodecOptions, isLittleEndian, phaseOf } from './options.js';
 import { faultIn, plainBytes, Reader, UnmarshalFault } from './reader.js';
@@ -215,12 +216,14 @@ export function unmarshalFrom(reader: Reader, signature: string): unknown[] {
  * `too-many-containers`
  * @throws {DBusError} `invalid-offset`, `invalid-endian` or `invalid-bytes`
  */
-export function unmarshal(signature: string, bytes: Uint8Array, options: CodecOptions = {}): unknown[] {
+export function unmarshal<const Signature extends string>(
+  signature: Signature,
+  bytes: Uint8Array,
+  options: CodecOptions = {},
+): ValuesOf<Signature> {
   try {
-    return unmarshalFrom(
-      new Reader(plainBytes(bytes), isLittleEndian(options.endian), phaseOf(options)),
-      signature,
-    );
+    const reader = new Reader(plainBytes(bytes), isLittleEndian(options.endian), phaseOf(options));
+    return unmarshalFrom(reader, signature) as ValuesOf<Signature>;
   } catch (error) {
     throw error instanceof UnmarshalFault ? error.toProtocolError() : error;
   }

@@ -2,7 +2,7 @@
  * One growing buffer with aligned writes, for a header and its body together (D-Bus specification, "Marshaling").
  * Layer 2: imports lower layers only.
  */
-import { MAX_ARRAY_BYTE_LENGTH, MAX_MESSAGE_BYTE_LENGTH } from '../base/limits.js';
+import { MAX_ARRAY_BYTE_LENGTH, MAX_COPIED_BYTE_LENGTH, MAX_MESSAGE_BYTE_LENGTH } from '../base/limits.js';
 import { encodeUtf8Into, utf8ByteLength } from '../base/utf8.js';
 import { isObjectPathAt } from '../types/names.js';
 
@@ -98,12 +98,30 @@ export class Writer {
   finish(start: number): Uint8Array<ArrayBuffer> {
     if (this.bytes.length > MAX_KEPT_CAPACITY) return this.bytes.subarray(start, this.position);
     const written = this.bytes.slice(start, this.position);
+    this.#leave();
+    return written;
+  }
+
+  /**
+   * What was written, for a transport: up to {@link MAX_COPIED_BYTE_LENGTH} bytes a view, good until `giveBack`; else bytes
+   * that belong to nobody else. The writer must not be used any more.
+   */
+  lend(): Uint8Array {
+    return this.position > MAX_COPIED_BYTE_LENGTH ? this.finish(0) : this.bytes.subarray(0, this.position);
+  }
+
+  /** Ends what `lend` gave. */
+  giveBack(lent: Uint8Array): void {
+    if (lent.length <= MAX_COPIED_BYTE_LENGTH && this.bytes.length <= MAX_KEPT_CAPACITY) this.#leave();
+  }
+
+  /** Makes this the writer of the next message. */
+  #leave(): void {
     // The next message relies on zeros for its padding, and what was written may be a secret of a plain session.
     this.bytes.fill(0, 0, this.position);
     if (this.#pathCount > 1) this.#paths.fill(undefined);
     this.#pathCount = 0;
     keep(this);
-    return written;
   }
 
   /** Makes room for `byteLength` more bytes. Room not yet written to is always zero. */

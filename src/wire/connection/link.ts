@@ -4,11 +4,13 @@
  */
 import { AuthError, ClosedError, DBusError, OverloadError } from '../base/errors.js';
 import { CLOSE_TIMEOUT_MS, MAX_PENDING_CALLS, MAX_QUEUED_BYTE_LENGTH } from '../base/limits.js';
+import type { Writer } from '../codec/writer.js';
 import type { SaslResult } from '../handshake/sasl-client.js';
 import { type Message, MessageType } from '../message/message.js';
 import { type Handshake, type OutgoingMessage, Protocol } from '../protocol/protocol.js';
 import type { Transport } from '../transport/transport.js';
-import { throwIfAborted } from './deadline.js';
+import { throwIfAborted } from '../transport/when-aborted.js';
+import { type Deferred, deferred } from './deferred.js';
 import { type DropReason, newObserver } from './link-observer.js';
 import { PendingCalls, type Waiting } from './pending-calls.js';
 
@@ -28,8 +30,6 @@ export interface LinkOptions {
   readonly handshake: Handshake;
   readonly handlers: LinkHandlers;
   readonly recorder?: MessageRecorder | undefined;
-  /** Bytes that may wait to be written; default {@link MAX_QUEUED_BYTE_LENGTH}. */
-  readonly maxQueuedByteLength?: number | undefined;
 }
 
 /** Bytes waiting to be written above which `drained` makes the sender wait: enough to keep the socket busy. */
@@ -37,15 +37,10 @@ const HIGH_WATER_BYTE_LENGTH = 0x10_0000;
 
 /** Joins a transport, the protocol and the calls that wait. */
 export class Link {
-  /** Resolves once messages can be sent. @throws {AuthError} | {ClosedError} */
-  readonly authenticated: Promise<SaslResult>;
-  /** Resolves when the connection has ended, with the reason, or with undefined after an ordinary `close()`. Never rejects. */
-  readonly closed: Promise<Error | undefined>;
   readonly #transport: Transport;
   readonly #protocol: Protocol;
   readonly #handlers: LinkHandlers;
   readonly #recorder: MessageRecorder | undefined;
-  readonly #maxQueuedByteLength: number;
   readonly #pending = new PendingCalls();
   readonly #observer = newObserver();
   readonly #isTaken = (serial: number): boolean => this.#pending.has(serial);
@@ -53,10 +48,13 @@ export class Link {
   #ending: { readonly cause: Error | undefined } | undefined;
   /** Those who wait until what is queued has been taken. */
   #waiting: (() => void)[] = [];
-  /** Until the authentication is over. */
-  #authenticating: { resolve: (result: SaslResult) => void; reject: (error: Error) => void } | undefined;
+  readonly #authenticated: Deferred<SaslResult> = deferred();
   #closeTimer: ReturnType<typeof setTimeout> | undefined;
-  #settleClosed!: (cause: Error | undefined) => void;
+  readonly #closed: Deferred<Error | undefined> = deferred();
+  /** Resolves once messages can be sent. @throws {AuthError} | {ClosedError} */
+  readonly authenticated: Promise<SaslResult> = this.#authenticated.promise;
+  /** Resolves when the connection has ended, with the reason, or with undefined after an ordinary `close()`. Never rejects. */
+  readonly closed: Promise<Error | undefined> = this.#closed.promise;
 
   /** Begins to authenticate over `transport`, which belongs to the link from now on. @throws {AuthError} `no-mechanism` */
   constructor(transport: Transport, options: LinkOptions) {
@@ -64,20 +62,12 @@ export class Link {
     this.#protocol = new Protocol(options.handshake);
     this.#handlers = options.handlers;
     this.#recorder = options.recorder;
-    this.#maxQueuedByteLength = options.maxQueuedByteLength ?? MAX_QUEUED_BYTE_LENGTH;
-    this.authenticated = new Promise((resolve, reject) => {
-      this.#authenticating = { resolve, reject };
-    });
-    this.closed = new Promise((resolve) => {
-      this.#settleClosed = resolve;
-    });
     const first = this.#protocol.start();
     const events = {
       write: (bytes: Uint8Array): void => transport.write(bytes),
       authenticated: (result: SaslResult): void => {
         this.#observer?.authenticated(result);
-        this.#authenticating?.resolve(result);
-        this.#authenticating = undefined;
+        this.#authenticated.resolve(result);
       },
       message: (message: Message, frame: Uint8Array): void => this.#dispatch(message, frame),
     };
@@ -104,11 +94,6 @@ export class Link {
     return this.#ending === undefined;
   }
 
-  /** Calls that wait for their replies. */
-  get pendingCalls(): number {
-    return this.#pending.size;
-  }
-
   /**
    * Sends a method call and waits for its reply, a METHOD_RETURN or ERROR, out of which `take` makes the result. It runs
    * before any later message is looked at, and must be code of ours.
@@ -124,19 +109,19 @@ export class Link {
     if (this.#pending.size >= MAX_PENDING_CALLS) {
       throw new OverloadError('too-many-calls', `${MAX_PENDING_CALLS} calls are waiting for their replies`);
     }
-    const { serial, bytes } = this.#encode(message);
+    const { serial, writer } = this.#encode(message);
     // Waiting before writing: the reply may come within the call that writes.
     const watched = this.#observer?.watch(serial, take);
     const reply = this.#pending.wait(serial, waiting, watched?.take ?? take, watched?.failed);
     // Who calls one at a time waits for this one, and gains nothing by waiting for more to send with it.
-    this.#write(message, serial, bytes, waiting.sensitive, this.#pending.size === 1);
+    this.#write(message, serial, writer, waiting.sensitive, this.#pending.size === 1);
     return reply;
   }
 
   /** Sends a message for which no reply is awaited; gives its serial. @throws {MarshalError} | {ClosedError} | {OverloadError} */
   send(message: OutgoingMessage, sensitive: boolean): number {
-    const { serial, bytes } = this.#encode(message);
-    this.#write(message, serial, bytes, sensitive, false);
+    const { serial, writer } = this.#encode(message);
+    this.#write(message, serial, writer, sensitive, false);
     return serial;
   }
 
@@ -171,10 +156,10 @@ export class Link {
   }
 
   /** Encodes a message that may be written now. */
-  #encode(message: OutgoingMessage): { serial: number; bytes: Uint8Array } {
+  #encode(message: OutgoingMessage): { serial: number; writer: Writer } {
     if (this.#ending !== undefined) throw new ClosedError(this.#ending.cause);
     const encoded = this.#protocol.send(message, this.#isTaken);
-    if (this.#transport.queuedByteLength + encoded.bytes.length > this.#maxQueuedByteLength) {
+    if (this.#transport.queuedByteLength + encoded.writer.position > MAX_QUEUED_BYTE_LENGTH) {
       this.#observer?.dropped('queue-full', message);
       throw new OverloadError('queue-full', 'the peer does not take what is already sent');
     }
@@ -184,13 +169,15 @@ export class Link {
   #write(
     message: OutgoingMessage,
     serial: number,
-    bytes: Uint8Array,
+    writer: Writer,
     sensitive: boolean,
     urgent: boolean,
   ): void {
+    const bytes = writer.lend();
     this.#recorder?.record(bytes, { ...message, serial }, sensitive);
     this.#observer?.sent(message, serial, bytes.length);
     this.#transport.write(bytes, urgent);
+    writer.giveBack(bytes);
   }
 
   #dispatch(message: Message, frame: Uint8Array): void {
@@ -213,11 +200,9 @@ export class Link {
     if (this.#ending !== undefined) return;
     this.#ending = { cause };
     this.#observer?.ended(cause);
-    if (this.#authenticating !== undefined) {
-      this.#authenticating.reject(cause instanceof AuthError ? cause : new ClosedError(cause));
-      // Whoever waits for it has it; when nobody does, nothing is lost.
-      this.authenticated.catch(() => {});
-    }
+    // Whoever waits for it has it; when nobody does, or it is over already, nothing is lost.
+    this.authenticated.catch(() => {});
+    this.#authenticated.reject(cause instanceof AuthError ? cause : new ClosedError(cause));
     this.#pending.rejectAll(() => new ClosedError(cause));
     this.#drained();
   }
@@ -226,16 +211,15 @@ export class Link {
   #destroy(): void {
     clearTimeout(this.#closeTimer);
     this.#transport.destroy();
-    this.#settleClosed(this.#ending?.cause);
+    this.#closed.resolve(this.#ending?.cause);
   }
 
   #ended(error: Error | undefined): void {
     clearTimeout(this.#closeTimer);
+    const cut = this.#protocol.end();
     if (this.#ending === undefined) {
-      this.#end(
-        error ?? this.#protocol.end() ?? new DBusError('disconnected', 'the peer closed the connection'),
-      );
+      this.#end(error ?? cut ?? new DBusError('disconnected', 'the peer closed the connection'));
     }
-    this.#settleClosed(this.#ending?.cause);
+    this.#closed.resolve(this.#ending?.cause);
   }
 }

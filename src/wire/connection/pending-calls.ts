@@ -15,7 +15,8 @@ export interface Waiting {
   readonly sensitive: boolean;
 }
 
-interface PendingCall extends Waiting {
+interface PendingCall {
+  readonly waiting: Waiting;
   /** By the clock of `performance.now()`. */
   readonly endsAt: number;
   readonly take: (reply: Message) => void;
@@ -56,7 +57,7 @@ export class PendingCalls {
   }
 
   isSensitive(serial: number | undefined): boolean {
-    return serial !== undefined && this.#calls.get(serial)?.sensitive === true;
+    return serial !== undefined && this.#calls.get(serial)?.waiting.sensitive === true;
   }
 
   /**
@@ -72,13 +73,10 @@ export class PendingCalls {
     failed: (error: unknown) => void = nothing,
   ): Promise<Result> {
     return new Promise((resolve, reject) => {
-      const { destination, timeoutMs, signal, sensitive } = waiting;
+      const { signal } = waiting;
       const call: PendingCall = {
-        destination,
-        timeoutMs,
-        signal,
-        sensitive,
-        endsAt: performance.now() + timeoutMs,
+        waiting,
+        endsAt: performance.now() + waiting.timeoutMs,
         take: (reply) => resolve(take(reply)),
         reject: (error) => {
           failed(error);
@@ -101,7 +99,7 @@ export class PendingCalls {
   settle(reply: Message): boolean {
     const serial = reply.replySerial as number;
     const call = this.#calls.get(serial);
-    if (call === undefined || !mayReply(reply, call.destination)) return false;
+    if (call === undefined || !mayReply(reply, call.waiting.destination)) return false;
     this.#remove(serial, call);
     try {
       call.take(reply);
@@ -148,7 +146,7 @@ export class PendingCalls {
         continue;
       }
       this.#remove(serial, call);
-      call.reject(new DeadlineError('call', call.timeoutMs));
+      call.reject(new DeadlineError('call', call.waiting.timeoutMs));
     }
     if (next !== Number.POSITIVE_INFINITY) this.#watch(next);
   }

@@ -1,8 +1,9 @@
 /**
  * Server addresses (D-Bus specification, "Server Addresses"). Layer 4: imports lower layers only.
  */
-import { InvalidTextError } from '../base/errors.js';
+import { type InvalidTextError, invalidText } from '../base/errors.js';
 import { MAX_ADDRESS_LENGTH } from '../base/limits.js';
+import { bytesOf, hexOfByte } from './hex.js';
 
 /** One address of a list: `transport:key=value,…`. */
 export interface Address {
@@ -13,32 +14,22 @@ export interface Address {
 
 /** Bytes that stand for themselves in a value; all others are escaped as `%` and two hexadecimal digits. */
 const UNESCAPED = /^[-0-9A-Za-z_/.\\*]$/;
-const encoder = new TextEncoder();
-const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+/** What is neither such a byte nor an escape. */
+const NOT_ESCAPED = /[^-0-9A-Za-z_/.\\*%]|%(?![0-9A-Fa-f]{2})/;
 
-function invalid(detail: string, offset: number): InvalidTextError {
-  return new InvalidTextError('invalid-address', `invalid address: ${detail} (character ${offset})`, offset);
+/** The error for an address that is none, or of other parameters than its transport has. */
+export function invalidAddress(detail: string, offset?: number): InvalidTextError {
+  return invalidText('invalid-address', detail, offset);
 }
 
 /** Unescapes `text`, which stands at `offset` of the whole list. */
 function unescapeValue(text: string, offset: number): string {
-  const bytes: number[] = [];
-  for (let at = 0; at < text.length; at++) {
-    const character = text.charAt(at);
-    if (character !== '%') {
-      if (!UNESCAPED.test(character)) throw invalid('a character that must be escaped', offset + at);
-      bytes.push(character.charCodeAt(0));
-      continue;
-    }
-    const digits = text.slice(at + 1, at + 3);
-    if (!/^[0-9A-Fa-f]{2}$/.test(digits)) throw invalid('`%` without two hexadecimal digits', offset + at);
-    bytes.push(Number.parseInt(digits, 16));
-    at += 2;
-  }
+  const at = text.search(NOT_ESCAPED);
+  if (at !== -1) throw invalidAddress('a character to be escaped, or `%` without two digits', offset + at);
   try {
-    return decoder.decode(Uint8Array.from(bytes));
+    return decodeURIComponent(text);
   } catch {
-    throw invalid('a value that is not UTF-8', offset);
+    throw invalidAddress('not UTF-8', offset);
   }
 }
 
@@ -47,16 +38,16 @@ function unescapeValue(text: string, offset: number): string {
  * @throws {InvalidTextError} `invalid-address` for a lone surrogate, which UTF-8 cannot hold
  */
 export function escapeAddressValue(text: string): string {
-  if (!text.isWellFormed()) throw invalid('a lone surrogate', 0);
-  return Array.from(encoder.encode(text), (byte) => {
+  if (!text.isWellFormed()) throw invalidAddress('a lone surrogate', 0);
+  return Array.from(bytesOf(text), (byte) => {
     const character = String.fromCharCode(byte);
-    return UNESCAPED.test(character) ? character : `%${byte.toString(16).padStart(2, '0')}`;
+    return UNESCAPED.test(character) ? character : `%${hexOfByte(byte)}`;
   }).join('');
 }
 
 function parseOne(text: string, offset: number): Address {
   const colon = text.indexOf(':');
-  if (colon <= 0) throw invalid('no transport before `:`', offset);
+  if (colon <= 0) throw invalidAddress('no transport', offset);
   const transport = text.slice(0, colon);
   const parameters = new Map<string, string>();
   let at = colon + 1;
@@ -65,10 +56,9 @@ function parseOne(text: string, offset: number): Address {
     const end = comma === -1 ? text.length : comma;
     const pair = text.slice(at, end);
     const equals = pair.indexOf('=');
-    if (equals <= 0 || equals === pair.length - 1)
-      throw invalid('a parameter that is not `key=value`', offset + at);
+    if (equals <= 0 || equals === pair.length - 1) throw invalidAddress('not `key=value`', offset + at);
     const key = pair.slice(0, equals);
-    if (parameters.has(key)) throw invalid('a key that comes twice', offset + at);
+    if (parameters.has(key)) throw invalidAddress('a key that comes twice', offset + at);
     parameters.set(key, unescapeValue(pair.slice(equals + 1), offset + at + equals + 1));
     at = end + 1;
   }
@@ -83,8 +73,8 @@ function parseOne(text: string, offset: number): Address {
  * @throws {InvalidTextError} `invalid-address`
  */
 export function parseAddress(text: string): Address[] {
-  if (typeof text !== 'string' || !text.isWellFormed()) throw invalid('it is not text', 0);
-  if (text.length > MAX_ADDRESS_LENGTH) throw invalid('too long', MAX_ADDRESS_LENGTH);
+  if (typeof text !== 'string' || !text.isWellFormed()) throw invalidAddress('not text', 0);
+  if (text.length > MAX_ADDRESS_LENGTH) throw invalidAddress('too long', MAX_ADDRESS_LENGTH);
   const addresses: Address[] = [];
   let at = 0;
   while (at < text.length) {
@@ -93,7 +83,7 @@ export function parseAddress(text: string): Address[] {
     addresses.push(parseOne(text.slice(at, end), at));
     at = end + 1;
   }
-  if (addresses.length === 0) throw invalid('it is empty', 0);
+  if (addresses.length === 0) throw invalidAddress('empty', 0);
   return addresses;
 }
 
@@ -109,15 +99,16 @@ const ENDS_KEY = /^$|[=,;]/;
 export function formatAddress(addresses: readonly Address[]): string {
   const text = addresses
     .map(({ transport, parameters }) => {
-      if (ENDS_TRANSPORT.test(transport)) throw invalid('not the name of a transport', 0);
+      if (ENDS_TRANSPORT.test(transport)) throw invalidAddress('not the name of a transport', 0);
       const pairs = Array.from(parameters, ([key, value]) => {
-        if (ENDS_KEY.test(key) || value === '') throw invalid('a key or a value that cannot be written', 0);
+        if (ENDS_KEY.test(key) || value === '')
+          throw invalidAddress('a key or a value that cannot be written', 0);
         return `${key}=${escapeAddressValue(value)}`;
       });
       return `${transport}:${pairs.join(',')}`;
     })
     .join(';');
   const readable = text !== '' && text.length <= MAX_ADDRESS_LENGTH && text.isWellFormed();
-  if (!readable) throw invalid('empty, too long or not text', 0);
+  if (!readable) throw invalidAddress('empty, too long or not text', 0);
   return text;
 }

@@ -5,16 +5,8 @@
 import { AuthError } from '../base/errors.js';
 import { MAX_COOKIE_ID, MAX_SASL_LINE_BYTE_LENGTH, MAX_SASL_LINES } from '../base/limits.js';
 import { isCookieContext } from './cookie-context.js';
-import {
-  bytesOf,
-  callMechanism,
-  hexOf,
-  isGuid,
-  LineReader,
-  type SaslStep,
-  splitCommand,
-  textOfHex,
-} from './sasl.js';
+import { bytesOf, hexOf, textOfHex } from './hex.js';
+import { callMechanism, isGuid, LineReader, type SaslStep, splitCommand } from './sasl.js';
 
 export type { SaslMechanismName, SaslResult, SaslStep } from './sasl.js';
 
@@ -74,7 +66,7 @@ function responseOf(mechanism: SaslMechanism): string {
     case 'DBUS_COOKIE_SHA1':
       return mechanism.user;
     default:
-      throw new AuthError('unknown-mechanism', 'not a mechanism of authentication that there is');
+      throw new AuthError('unknown-mechanism', 'an unknown mechanism of authentication');
   }
 }
 
@@ -82,7 +74,7 @@ function responseOf(mechanism: SaslMechanism): string {
 function lineOf(command: string, hex: string): string {
   const line = `${command}${hex && ' '}${hex}\r\n`;
   if (line.length <= MAX_SASL_LINE_BYTE_LENGTH) return line;
-  throw new AuthError('mechanism-failed', 'a response of a mechanism of authentication is too long');
+  throw new AuthError('mechanism-failed', 'a mechanism of authentication has too long a response');
 }
 
 /** What it waits for, after the states of the specification; `new` and `over` are where it begins and ends. */
@@ -90,17 +82,18 @@ type State = 'new' | 'data' | 'ok' | 'reject' | 'agree' | 'over';
 
 /** Authenticates to a server: `start`, then `receive` whatever it sends until a step is done. */
 export class SaslClient {
-  readonly #mechanisms: readonly SaslMechanism[];
+  /** Those that are left to try after the current one. */
+  readonly #left: SaslMechanism[];
   readonly #negotiate: boolean;
   readonly #pipeline: boolean;
   readonly #lines = new LineReader('server', MAX_SASL_LINES);
-  #current = 0;
+  #current: SaslMechanism | undefined;
   #state: State = 'new';
   #guid = '';
   #unixFd = false;
 
   constructor(options: SaslClientOptions) {
-    this.#mechanisms = options.mechanisms;
+    this.#left = [...options.mechanisms];
     this.#negotiate = options.negotiateUnixFd === true;
     this.#pipeline = options.pipeline === true;
   }
@@ -110,13 +103,12 @@ export class SaslClient {
    * @throws {AuthError} `no-mechanism`, `unknown-mechanism`, `mechanism-failed` for an identity too long, `cannot-pipeline`
    */
   start(): Uint8Array {
-    const first = this.#mechanisms[0];
-    if (first === undefined)
-      throw new AuthError('no-mechanism', 'no mechanism of authentication is left to try');
+    const first = this.#left.shift();
+    if (first === undefined) throw new AuthError('no-mechanism', 'no mechanism of authentication');
     let lines = `\0${this.#auth(first)}`;
     if (this.#pipeline) {
-      if (this.#mechanisms.length > 1 || first.name === 'DBUS_COOKIE_SHA1' || this.#negotiate) {
-        throw new AuthError('cannot-pipeline', 'only one mechanism without a question can be sent at once');
+      if (this.#left.length > 0 || first.name === 'DBUS_COOKIE_SHA1' || this.#negotiate) {
+        throw new AuthError('cannot-pipeline', 'not a single mechanism without questions');
       }
       // Servers ask for the missing identity of EXTERNAL always, and for a missing trace never.
       if (this.#state === 'data' && first.name === 'EXTERNAL') lines += 'DATA\r\n';
@@ -132,7 +124,7 @@ export class SaslClient {
    */
   receive(chunk: Uint8Array): SaslStep {
     if (this.#state === 'new') throw this.#lines.broken('spoke first');
-    if (this.#state === 'over') throw new AuthError('protocol', 'the authentication is over');
+    if (this.#state === 'over') throw new AuthError('protocol', 'authentication is over');
     try {
       return this.#receive(chunk);
     } catch (error) {
@@ -149,7 +141,7 @@ export class SaslClient {
       const reply = this.#handle(line);
       if (!this.#pipeline) send += reply;
       if (this.#state === 'over') {
-        const mechanism = (this.#mechanisms[this.#current] as SaslMechanism).name;
+        const { name: mechanism } = this.#current as SaslMechanism;
         const done = { guid: this.#guid, rest: lines.rest(), mechanism, unixFd: this.#unixFd };
         return { send: bytesOf(send), done };
       }
@@ -196,7 +188,7 @@ export class SaslClient {
 
   /** The server asks for the response that was not in the AUTH line, or for the one to its challenge. */
   #data(hex: string): string {
-    const mechanism = this.#mechanisms[this.#current] as SaslMechanism;
+    const mechanism = this.#current as SaslMechanism;
     this.#state = 'ok';
     if (mechanism.name !== 'DBUS_COOKIE_SHA1') return hex === '' ? 'DATA\r\n' : this.#cancel();
     const [context = '', id = '', challenge = '', ...more] = (textOfHex(hex) ?? '').split(' ');
@@ -216,6 +208,7 @@ export class SaslClient {
 
   #auth(mechanism: SaslMechanism): string {
     const response = responseOf(mechanism);
+    this.#current = mechanism;
     this.#state = mechanism.name === 'DBUS_COOKIE_SHA1' || response === '' ? 'data' : 'ok';
     return lineOf(`AUTH ${mechanism.name}`, hexOf(response));
   }
@@ -223,17 +216,17 @@ export class SaslClient {
   /** Goes on to the next mechanism that the server lists; a server that lists none is tried with each. */
   #next(offered: string): string {
     const names = offered.split(' ');
-    for (this.#current++; this.#current < this.#mechanisms.length; this.#current++) {
-      const mechanism = this.#mechanisms[this.#current] as SaslMechanism;
+    for (;;) {
+      const mechanism = this.#left.shift();
+      if (mechanism === undefined) throw this.#refused(offered);
       if (offered === '' || names.includes(mechanism.name)) return this.#auth(mechanism);
     }
-    throw this.#refused(offered);
   }
 
   #refused(offered: string): AuthError {
     return new AuthError(
       'rejected',
-      `the server refused to authenticate us; it offers: ${offered.slice(0, 200) || 'nothing'}`,
+      `the server refused us; it offers: ${offered.slice(0, 200) || 'nothing'}`,
     );
   }
 }

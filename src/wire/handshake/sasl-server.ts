@@ -9,17 +9,8 @@
  */
 import { AuthError, InvalidTextError } from '../base/errors.js';
 import { MAX_SASL_LINES, MAX_SASL_REJECTIONS } from '../base/limits.js';
-import {
-  bytesOf,
-  callMechanism,
-  hexOf,
-  isGuid,
-  isHex,
-  LineReader,
-  type SaslStep,
-  splitCommand,
-  textOfHex,
-} from './sasl.js';
+import { bytesOf, hexOf, isHex, textOfHex } from './hex.js';
+import { callMechanism, isGuid, LineReader, type SaslStep, splitCommand } from './sasl.js';
 
 /** One try of a client to authenticate with DBUS_COOKIE_SHA1. */
 export interface CookieAttempt {

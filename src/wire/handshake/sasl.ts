@@ -1,10 +1,8 @@
 /**
- * What both sides of the authentication protocol share: lines out of bytes, hexadecimal, and what a step of a handshake
- * gives (D-Bus specification, "Authentication Protocol"). Layer 4: imports lower layers only.
+ * What both sides of the authentication protocol share: lines out of bytes, and what a step of a handshake gives (D-Bus specification, "Authentication Protocol"). Layer 4: imports lower layers only.
  */
 import { AuthError } from '../base/errors.js';
 import { MAX_SASL_LINE_BYTE_LENGTH } from '../base/limits.js';
-import { decodeUtf8 } from '../base/utf8.js';
 
 /** The mechanisms of the specification; there are no others here. */
 export type SaslMechanismName = 'EXTERNAL' | 'ANONYMOUS' | 'DBUS_COOKIE_SHA1';
@@ -31,37 +29,9 @@ export interface SaslStep {
   readonly done?: SaslResult;
 }
 
-const encoder = new TextEncoder();
 const EMPTY = new Uint8Array(0);
 const CR = 0x0d;
 const LF = 0x0a;
-
-/** ASCII text as bytes. */
-export function bytesOf(text: string): Uint8Array {
-  return encoder.encode(text);
-}
-
-/** The UTF-8 of text in lower-case hexadecimal. */
-export function hexOf(text: string): string {
-  return Array.from(bytesOf(text), (byte) => byte.toString(16).padStart(2, '0')).join('');
-}
-
-/** Whether text is hexadecimal digits of either case in pairs; empty text is. */
-export function isHex(text: string): boolean {
-  return text.length % 2 === 0 && /^[0-9a-fA-F]*$/.test(text);
-}
-
-/**
- * The text that hexadecimal digits stand for; undefined when they are none, or not UTF-8, or hold a control character: no
- * identity, trace or challenge has one, and those texts end up in logs.
- */
-export function textOfHex(hex: string): string | undefined {
-  if (!isHex(hex)) return undefined;
-  const bytes = new Uint8Array(hex.length / 2);
-  for (let at = 0; at < bytes.length; at++) bytes[at] = Number.parseInt(hex.slice(2 * at, 2 * at + 2), 16);
-  const text = decodeUtf8(bytes, 0, bytes.length);
-  return text === undefined || /\p{Cc}/u.test(text) ? undefined : text;
-}
 
 /** Whether text is a guid of a server: 32 hexadecimal digits. */
 export function isGuid(text: string): boolean {
@@ -76,7 +46,7 @@ export function callMechanism<Value>(run: () => Value): Value {
   try {
     return run();
   } catch (cause) {
-    throw new AuthError('mechanism-failed', 'a function of a mechanism of authentication threw', { cause });
+    throw new AuthError('mechanism-failed', 'a mechanism of authentication threw', { cause });
   }
 }
 
@@ -118,20 +88,20 @@ export class LineReader {
     while (this.#at < chunk.length) {
       const byte = chunk[this.#at++] as number;
       if (this.#ending ? byte !== LF : byte !== CR && (byte < 0x20 || byte > 0x7e)) {
-        throw this.broken('sent a line that is not ASCII and CR LF');
+        throw this.broken('sent no line of ASCII');
       }
       if (this.#ending) {
         const line = this.#partial;
         this.#partial = '';
         this.#ending = false;
-        if (--this.#linesLeft < 0) throw this.broken('does not come to an end');
+        if (--this.#linesLeft < 0) throw this.broken('sends lines without end');
         return line;
       }
       // Nothing may look into the text here: that would join its pieces anew at every byte.
       if (byte === CR) this.#ending = true;
       else this.#partial += String.fromCharCode(byte);
       if (this.#partial.length > MAX_SASL_LINE_BYTE_LENGTH - 2) {
-        throw this.broken(`sent a line of more than ${MAX_SASL_LINE_BYTE_LENGTH} bytes`);
+        throw this.broken(`sent a line longer than ${MAX_SASL_LINE_BYTE_LENGTH} bytes`);
       }
     }
     this.#chunk = EMPTY;

@@ -71,60 +71,13 @@ const ARGUMENT_KEY = /^arg(0|[1-9]\d?)(path|namespace)?$/;
 /** What one argument must be. */
 interface ArgumentTest {
   readonly index: number;
-  readonly kind: 'path' | 'namespace' | undefined;
+  readonly kind: string;
   readonly text: string;
-}
-
-/** The parts of a rule, each one valid. */
-interface Parts {
-  readonly texts: Partial<Record<(typeof TEXT_KEYS)[number][1], string>>;
-  /** By index, which leaves room for one test of an argument only. */
-  readonly tests: Map<number, ArgumentTest>;
-  eavesdrop: boolean;
-}
-
-function addText(parts: Parts, { key, value, offset }: RulePair): boolean {
-  const found = TEXT_KEYS.find(([name]) => name === key);
-  if (found === undefined) return false;
-  const [, field, isValid] = found;
-  if (typeof value !== 'string' || !isValid(value)) throw invalidRule(`not a valid ${key}`, offset);
-  if (parts.texts[field] !== undefined) throw invalidRule(`${key} comes twice`, offset);
-  parts.texts[field] = value;
-  if (parts.texts.path !== undefined && parts.texts.pathNamespace !== undefined) {
-    throw invalidRule('path and path_namespace come together', offset);
-  }
-  return true;
-}
-
-function addArgument(parts: Parts, { key, value, offset }: RulePair): boolean {
-  const [, digits, kind] = ARGUMENT_KEY.exec(key) ?? [];
-  const index = Number(digits);
-  if (!(index <= MAX_MATCH_ARGUMENT) || (kind === 'namespace' && index > 0)) return false;
-  const isValid = kind === 'namespace' ? isNamespace : isText;
-  if (typeof value !== 'string' || !isValid(value)) throw invalidRule(`not a valid ${key}`, offset);
-  if (parts.tests.has(index)) throw invalidRule(`argument ${index} comes twice`, offset);
-  parts.tests.set(index, { index, kind: kind as ArgumentTest['kind'], text: value });
-  return true;
-}
-
-function partsOf(pairs: Iterable<RulePair>): Parts {
-  const parts: Parts = { texts: {}, tests: new Map(), eavesdrop: false };
-  for (const pair of pairs) {
-    if (pair.key === 'eavesdrop') {
-      // As in the reference implementation it may come again, and the last one counts.
-      if (pair.value !== 'true' && pair.value !== 'false')
-        throw invalidRule('not a valid eavesdrop', pair.offset);
-      parts.eavesdrop = pair.value === 'true';
-    } else if (!addText(parts, pair) && !addArgument(parts, pair)) {
-      throw invalidRule('an unknown key', pair.offset);
-    }
-  }
-  return parts;
 }
 
 function* argumentPairs(texts: ArgumentTexts | undefined, kind: string): Generator<RulePair> {
   if (texts === undefined) return;
-  if (typeof texts !== 'object' || texts === null) throw invalidRule('the arguments are not in an object');
+  if (typeof texts !== 'object' || texts === null) throw invalidRule('arguments not in an object');
   for (const [index, value] of texts instanceof Map
     ? (texts as Map<unknown, unknown>)
     : Object.entries(texts)) {
@@ -135,7 +88,7 @@ function* argumentPairs(texts: ArgumentTexts | undefined, kind: string): Generat
 }
 
 function* pairsOf(fields: MatchRuleFields): Generator<RulePair> {
-  if (typeof fields !== 'object' || fields === null) throw invalidRule('its fields are not in an object');
+  if (typeof fields !== 'object' || fields === null) throw invalidRule('not an object');
   for (const [key, field] of TEXT_KEYS) {
     if (fields[field] !== undefined) yield { key, value: fields[field] };
   }
@@ -143,23 +96,6 @@ function* pairsOf(fields: MatchRuleFields): Generator<RulePair> {
   yield* argumentPairs(fields.argPaths, 'path');
   if (fields.arg0Namespace !== undefined) yield { key: 'arg0namespace', value: fields.arg0Namespace };
   if (fields.eavesdrop !== undefined) yield { key: 'eavesdrop', value: String(fields.eavesdrop) };
-}
-
-function textsOf(parts: Parts, kind: ArgumentTest['kind']): Map<number, string> {
-  const tests = [...parts.tests.values()].filter((test) => test.kind === kind);
-  return new Map(tests.map(({ index, text }) => [index, text]));
-}
-
-function formatParts({ texts, tests, eavesdrop }: Parts): string {
-  const pairs = TEXT_KEYS.map(([key, field]) => [key, texts[field]] as const);
-  const ordered = [...tests.values()].toSorted((a, b) => a.index - b.index);
-  return [
-    ...pairs,
-    ...ordered.map(({ index, kind = '', text }) => [`arg${index}${kind}`, text] as const),
-    ['eavesdrop', eavesdrop ? 'true' : undefined] as const,
-  ]
-    .flatMap(([key, text]) => (text === undefined ? [] : `${key}=${quoteValue(text)}`))
-    .join(',');
 }
 
 /** One rule. It does not change. */
@@ -171,33 +107,22 @@ export class MatchRule implements MatchRuleFields {
   readonly path: string | undefined;
   readonly pathNamespace: string | undefined;
   readonly destination: string | undefined;
-  readonly args: ReadonlyMap<number, string>;
-  readonly argPaths: ReadonlyMap<number, string>;
+  readonly args: ReadonlyMap<number, string> = new Map();
+  readonly argPaths: ReadonlyMap<number, string> = new Map();
   readonly arg0Namespace: string | undefined;
-  readonly eavesdrop: boolean;
-  readonly #text: string;
-  readonly #type: number | undefined;
-  readonly #tests: readonly ArgumentTest[];
+  readonly eavesdrop: boolean = false;
+  /** By index. */
+  readonly #tests: ArgumentTest[] = [];
+  #text = '';
 
   /** @throws {InvalidTextError} `invalid-match-rule`, also where its text would be longer than a bus takes: 1,024 bytes */
   constructor(fields: MatchRuleFields) {
-    const parts = partsOf(pairsOf(fields));
-    const { texts } = parts;
-    this.type = texts.type as MatchRuleType | undefined;
-    this.sender = texts.sender;
-    this.interface = texts.interface;
-    this.member = texts.member;
-    this.path = texts.path;
-    this.pathNamespace = texts.pathNamespace;
-    this.destination = texts.destination;
-    this.args = textsOf(parts, undefined);
-    this.argPaths = textsOf(parts, 'path');
-    this.arg0Namespace = textsOf(parts, 'namespace').get(0);
-    this.eavesdrop = parts.eavesdrop;
-    this.#text = formatParts(parts);
-    this.#type = TYPES[texts.type ?? ''];
-    this.#tests = [...parts.tests.values()];
-    assertShort(this.#text);
+    this.#take(pairsOf(fields));
+  }
+
+  /** The rule that text or fields stand for. @throws {InvalidTextError} `invalid-match-rule` @internal */
+  static from(rule: MatchRuleFields | string): MatchRule {
+    return typeof rule === 'string' ? MatchRule.parse(rule) : new MatchRule(rule);
   }
 
   /**
@@ -206,16 +131,52 @@ export class MatchRule implements MatchRuleFields {
    * @throws {InvalidTextError} `invalid-match-rule`
    */
   static parse(text: string): MatchRule {
-    if (typeof text !== 'string') throw invalidRule('it is not text');
+    if (typeof text !== 'string') throw invalidRule('not text');
     assertShort(text);
-    const parts = partsOf(readPairs(text));
-    return new MatchRule({
-      ...(parts.texts as MatchRuleFields),
-      args: textsOf(parts, undefined),
-      argPaths: textsOf(parts, 'path'),
-      arg0Namespace: textsOf(parts, 'namespace').get(0),
-      eavesdrop: parts.eavesdrop,
-    });
+    const rule = new MatchRule({});
+    rule.#take(readPairs(text));
+    return rule;
+  }
+
+  /** Checks each pair and fills the fields. */
+  #take(pairs: Iterable<RulePair>): void {
+    for (const { key, value, offset } of pairs) {
+      const found = TEXT_KEYS.find(([name]) => name === key);
+      const [, digits, kind = ''] = ARGUMENT_KEY.exec(key) ?? [];
+      const index = Number(digits);
+      const isArgument = index <= MAX_MATCH_ARGUMENT && (kind !== 'namespace' || index === 0);
+      if (found === undefined && !isArgument && key !== 'eavesdrop') {
+        throw invalidRule('an unknown key', offset);
+      }
+      const isValid = found?.[2] ?? (kind === 'namespace' ? isNamespace : isArgument ? isText : isBoolean);
+      if (typeof value !== 'string' || !isValid(value)) throw invalidRule(`not a valid ${key}`, offset);
+      if (found !== undefined) {
+        if (this[found[1]] !== undefined) throw invalidRule(`${key} comes twice`, offset);
+        (this as Filling)[found[1]] = value as MatchRuleType;
+      } else if (isArgument) {
+        if (this.#tests.some((test) => test.index === index)) {
+          throw invalidRule(`argument ${index} comes twice`, offset);
+        }
+        this.#tests.push({ index, kind, text: value });
+        if (kind === 'namespace') (this as Filling).arg0Namespace = value;
+        else (this[kind === 'path' ? 'argPaths' : 'args'] as Map<number, string>).set(index, value);
+      } else {
+        // As in the reference implementation it may come again, and the last one counts.
+        (this as Filling).eavesdrop = value === 'true';
+      }
+      if (this.path !== undefined && this.pathNamespace !== undefined) {
+        throw invalidRule('both path and path_namespace', offset);
+      }
+    }
+    this.#tests.sort((a, b) => a.index - b.index);
+    this.#text = [
+      ...TEXT_KEYS.map(([key, field]) => [key, this[field]] as const),
+      ...this.#tests.map(({ index, kind, text }) => [`arg${index}${kind}`, text] as const),
+      ['eavesdrop', this.eavesdrop ? 'true' : undefined] as const,
+    ]
+      .flatMap(([key, text]) => (text === undefined ? [] : `${key}=${quoteValue(text)}`))
+      .join(',');
+    assertShort(this.#text);
   }
 
   /** The rule as text: the same for two rules exactly when they are equal. */
@@ -233,7 +194,7 @@ export class MatchRule implements MatchRuleFields {
     if (this.member !== undefined && this.member !== message.member) return false;
     if (this.interface !== undefined && this.interface !== message.interface) return false;
     if (this.path !== undefined && this.path !== message.path) return false;
-    if (this.#type !== undefined && this.#type !== message.type) return false;
+    if (this.type !== undefined && TYPES[this.type] !== message.type) return false;
     if (this.sender !== undefined && !isFrom(this.sender, message.sender, options?.owner)) return false;
     if (this.destination !== undefined && this.destination !== message.destination) return false;
     if (this.pathNamespace !== undefined && !isWithin(this.pathNamespace, message.path, '/')) return false;
@@ -242,6 +203,13 @@ export class MatchRule implements MatchRuleFields {
     }
     return true;
   }
+}
+
+/** A rule while its fields are filled in. */
+type Filling = { -readonly [Field in keyof MatchRule]: MatchRule[Field] };
+
+function isBoolean(text: string): boolean {
+  return text === 'true' || text === 'false';
 }
 
 /** @throws {InvalidTextError} `invalid-match-rule` */
@@ -264,7 +232,7 @@ function isWithin(namespace: string, text: string | undefined, separator: string
 function passes({ index, kind, text }: ArgumentTest, message: Message): boolean {
   const value = message.body[index];
   if (typeof value !== 'string') return false;
-  if (kind === undefined) {
+  if (kind === '') {
     if (value !== text) return false;
   } else if (kind === 'namespace') {
     if (!isWithin(text, value, '.')) return false;

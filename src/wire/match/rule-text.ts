@@ -2,7 +2,7 @@
  * The text of match rules: `key='value'` with commas between, quoted much as a shell does (D-Bus specification, "Match
  * Rules"). What the keys mean is in `match-rule.ts`. Layer 4: imports lower layers only.
  */
-import { InvalidTextError } from '../base/errors.js';
+import { type InvalidTextError, invalidText } from '../base/errors.js';
 
 /** One `key=value` of a rule, unquoted. */
 export interface RulePair {
@@ -18,52 +18,34 @@ export interface RulePair {
  * of signals are.
  */
 export function invalidRule(detail: string, offset?: number): InvalidTextError {
-  const where = offset === undefined ? '' : ` (character ${offset})`;
-  return new InvalidTextError('invalid-match-rule', `invalid match rule: ${detail}${where}`, offset ?? 0);
+  return invalidText('invalid-match-rule', detail, offset);
 }
 
 /**
  * A piece of a value: quoted, where a backslash is one; an apostrophe by its backslash; a backslash before anything else,
  * which is one too and takes what follows along, even a comma, as in the reference implementation; or anything else.
  */
-const PIECE = /'([^']*)'|\\(')|(\\(?!'))([^'])?|([^',\\]+)/y;
-const KEY = /([ \t\r\n]*)([^= \t\r\n]*)[ \t\r\n]*/y;
+const PIECE = /'([^']*)'|\\(')|(\\(?!')[^']?|[^',\\]+)/g;
+/** White space, a key, and what comes after `=`. None of it has to be there, so that nothing is ever tried in two ways. */
+const PAIR = /([ \t\r\n]*)([^= \t\r\n]*)[ \t\r\n]*(?:=((?:'[^']*'|\\'|\\(?!')[^']?|[^',\\]+)*))?/y;
 
 /**
  * Cuts a rule into its pairs.
  * @throws {InvalidTextError} `invalid-match-rule`
  */
-export function readPairs(text: string): RulePair[] {
-  const pairs: RulePair[] = [];
-  let at = 0;
-  while (at < text.length) {
-    KEY.lastIndex = at;
-    const [whole = '', space = '', key = ''] = KEY.exec(text) ?? [];
+export function* readPairs(text: string): Generator<RulePair> {
+  for (let at = 0; at < text.length; at++) {
+    PAIR.lastIndex = at;
+    const [whole = '', space = '', key = '', value] = PAIR.exec(text) ?? [];
     const offset = at + space.length;
     at += whole.length;
     // White space at the end, such as after a last comma, is no key.
-    if (key === '' && at === text.length) break;
-    if (key === '') throw invalidRule('`=` without a key before it', offset);
-    if (text[at] !== '=') throw invalidRule('a key without `=` after it', offset);
-    const { value, end } = readValue(text, at + 1);
-    pairs.push({ key, value, offset });
-    at = end + 1;
+    if (key === '' && value === undefined) return;
+    if (key === '') throw invalidRule('`=` without a key', offset);
+    if (value === undefined) throw invalidRule('a key without `=`', offset);
+    if (at < text.length && text[at] !== ',') throw invalidRule('a quotation without its end', at);
+    yield { key, value: value.replaceAll(PIECE, '$1$2$3'), offset };
   }
-  return pairs;
-}
-
-/** The value at `start`, and where it ends: at a comma outside quotes, or at the end of the text. */
-function readValue(text: string, start: number): { value: string; end: number } {
-  let value = '';
-  let at = start;
-  while (at < text.length && text[at] !== ',') {
-    PIECE.lastIndex = at;
-    const piece = PIECE.exec(text);
-    if (piece === null) throw invalidRule('a quotation without its end', at);
-    value += piece.slice(1).join('');
-    at = PIECE.lastIndex;
-  }
-  return { value, end: at };
 }
 
 /** A value in quotes. An apostrophe cannot stand in them: they end, it comes with a backslash, and they begin again. */

@@ -53,15 +53,11 @@ export function encodeMessage(
   message: Message,
   options: { endian?: Endian | undefined } = {},
 ): Uint8Array<ArrayBuffer> {
-  return encodeWithSerial(message, message.serial, options.endian);
+  return writeMessage(message, message.serial, options.endian).finish(0);
 }
 
-/** As {@link encodeMessage}, of a message whose serial its connection has chosen. */
-export function encodeWithSerial(
-  message: Omit<Message, 'serial'>,
-  serial: number,
-  endian?: Endian,
-): Uint8Array<ArrayBuffer> {
+/** As {@link encodeMessage}, of a message whose serial its connection has chosen, into a writer. */
+export function writeMessage(message: Omit<Message, 'serial'>, serial: number, endian?: Endian): Writer {
   const { type, flags, signature, body } = message;
   if (!isByte(type) || type === 0) throw invalid('type', 'expected an integer from 1 to 255');
   if (!isByte(flags)) throw invalid('flags', 'expected an integer from 0 to 255');
@@ -96,5 +92,5 @@ export function encodeWithSerial(
   if (writer.hasDescriptors) {
     throw new MarshalError('unix-fds', 'no file descriptors can be sent', 'body');
   }
-  return writer.finish(0);
+  return writer;
 }

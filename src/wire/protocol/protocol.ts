@@ -4,8 +4,9 @@
  * Layer 5: imports lower layers only, and touches no socket, timer or promise.
  */
 import { ProtocolError } from '../base/errors.js';
+import type { Writer } from '../codec/writer.js';
 import type { SaslResult, SaslStep } from '../handshake/sasl-client.js';
-import { encodeWithSerial } from '../message/encode.js';
+import { writeMessage } from '../message/encode.js';
 import type { Message } from '../message/message.js';
 import { MessageParser } from '../message/parser.js';
 
@@ -35,7 +36,7 @@ const LAST_SERIAL = 0xffff_ffff;
 
 /** One side of a connection. */
 export class Protocol {
-  readonly #parser = new MessageParser();
+  #parser = new MessageParser();
   /** Until it is over. */
   #handshake: Handshake | undefined;
   #lastSerial: number;
@@ -81,6 +82,8 @@ export class Protocol {
   /** The end of the stream came: the error it means when a message was cut short, else undefined. */
   end(): ProtocolError | undefined {
     const { bufferedByteLength } = this.#parser;
+    // What came of a message is of no use any more, and may be much.
+    this.#parser = new MessageParser();
     if (bufferedByteLength === 0) return undefined;
     return new ProtocolError('truncated', 'the connection ended inside a message', bufferedByteLength);
   }
@@ -90,16 +93,13 @@ export class Protocol {
    * for its reply.
    * @throws {MarshalError} as `encodeMessage`; no serial is used up then
    */
-  send(
-    message: OutgoingMessage,
-    isTaken: (serial: number) => boolean,
-  ): { serial: number; bytes: Uint8Array } {
+  send(message: OutgoingMessage, isTaken: (serial: number) => boolean): { serial: number; writer: Writer } {
     let serial = this.#lastSerial;
     do {
       serial = serial >= LAST_SERIAL ? 1 : serial + 1;
     } while (isTaken(serial));
-    const bytes = encodeWithSerial(message, serial);
+    const writer = writeMessage(message, serial);
     this.#lastSerial = serial;
-    return { serial, bytes };
+    return { serial, writer };
   }
 }

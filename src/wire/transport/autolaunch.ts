@@ -12,7 +12,7 @@ import { type Address, parseAddress } from '../handshake/address.js';
 export const MACHINE_ID_FILES: readonly string[] = ['/var/lib/dbus/machine-id', '/etc/machine-id'];
 
 function unsupported(detail: string, cause?: unknown): ConnectError {
-  return new ConnectError('unsupported-transport', `\`autolaunch\` finds no bus: ${detail}`, { cause });
+  return new ConnectError('unsupported-transport', `no bus by \`autolaunch\`: ${detail}`, { cause });
 }
 
 /** The part of a display that the session file is named after: without the screen, and without this machine's own name. */
@@ -50,12 +50,12 @@ export function autolaunchAddresses(
   try {
     text = readFileSync(`${env['HOME'] || homedir()}/.dbus/session-bus/${name}`, 'utf8');
   } catch (cause) {
-    throw unsupported('the session file of the display cannot be read', cause);
+    throw unsupported('its file cannot be read', cause);
   }
   const value = /^DBUS_SESSION_BUS_ADDRESS=(['"]?)(.*)\1$/m.exec(text)?.[2];
   try {
     return parseAddress(value ?? '');
   } catch (cause) {
-    throw unsupported('the session file of the display holds no address', cause);
+    throw unsupported('its file holds no address', cause);
   }
 }

@@ -3,21 +3,22 @@
  */
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { CancelledError, ConnectError } from '../base/errors.js';
+import { ConnectError } from '../base/errors.js';
 import { NONCE_BYTE_LENGTH } from '../base/limits.js';
-import type { Address } from '../handshake/address.js';
+import { type Address, invalidAddress } from '../handshake/address.js';
 import { autolaunchAddresses } from './autolaunch.js';
-import { abstractSocketPath, checkSocketName, invalidParameters, tcpEndpoint } from './endpoint.js';
+import { abstractSocketPath, checkSocketName, connectFailed, tcpEndpoint } from './endpoint.js';
 import { openProcess } from './process.js';
 import { openSocket } from './socket.js';
 import type { Transport } from './transport.js';
+import { throwIfAborted } from './when-aborted.js';
 
 /** Where an address of the transport `unix` points. */
 function socketPath({ parameters }: Address): string {
   const path = parameters.get('path');
   const abstract = parameters.get('abstract');
   if ((path === undefined) === (abstract === undefined)) {
-    throw invalidParameters('one of `unix` to connect to has either `path` or `abstract`');
+    throw invalidAddress('`unix` needs either `path` or `abstract`');
   }
   return path === undefined ? abstractSocketPath(abstract as string) : checkSocketName(path);
 }
@@ -25,20 +26,20 @@ function socketPath({ parameters }: Address): string {
 /** The bytes that show to a server of the transport `nonce-tcp` that we can read its files. */
 async function readNonce({ parameters }: Address): Promise<Uint8Array> {
   const file = parameters.get('noncefile');
-  if (file === undefined || file.includes('\0')) throw invalidParameters('`nonce-tcp` needs a `noncefile`');
+  if (file === undefined || file.includes('\0')) throw invalidAddress('`nonce-tcp` needs a `noncefile`');
   try {
     // Not waiting for a writer, should it be a pipe.
     const handle = await open(file, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
     try {
       const { buffer, bytesRead } = await handle.read(new Uint8Array(NONCE_BYTE_LENGTH + 1));
       if (bytesRead === NONCE_BYTE_LENGTH) return buffer.subarray(0, bytesRead);
+      throw new Error('another length');
     } finally {
       await handle.close();
     }
   } catch (cause) {
-    throw new ConnectError('connect-failed', `cannot read the nonce in ${JSON.stringify(file)}`, { cause });
+    throw connectFailed(`read a nonce of ${NONCE_BYTE_LENGTH} bytes in`, file, cause);
   }
-  throw new ConnectError('connect-failed', `the nonce in ${JSON.stringify(file)} is not of 16 bytes`);
 }
 
 async function openNonceTcp(address: Address, signal: AbortSignal): Promise<Transport> {
@@ -49,20 +50,26 @@ async function openNonceTcp(address: Address, signal: AbortSignal): Promise<Tran
   return transport;
 }
 
-/** The first of the session file's addresses that can be connected to. */
-async function openAutolaunched(signal: AbortSignal): Promise<Transport> {
+/**
+ * Tries the addresses in order; the first for which `attempt` succeeds wins.
+ * @throws what `attempt` threw once `signal` has fired, else {ConnectError} `connect-failed`
+ */
+export async function openFirst<Result>(
+  addresses: readonly Address[],
+  signal: AbortSignal,
+  attempt: (address: Address) => Promise<Result>,
+): Promise<Result> {
   const failures: unknown[] = [];
-  for (const address of autolaunchAddresses()) {
+  for (const address of addresses) {
     try {
-      // One that leads to itself would lead there for ever.
-      if (address.transport !== 'autolaunch') return await connectTransport(address, signal);
+      return await attempt(address);
     } catch (error) {
       if (signal.aborted) throw error;
       failures.push(error);
     }
   }
-  const cause = new AggregateError(failures, 'each address failed');
-  throw new ConnectError('connect-failed', 'no address of the session file leads to a bus', { cause });
+  const cause = new AggregateError(failures);
+  throw new ConnectError('connect-failed', `none of ${failures.length} addresses leads to a peer`, { cause });
 }
 
 /**
@@ -73,7 +80,7 @@ async function openAutolaunched(signal: AbortSignal): Promise<Transport> {
  * @throws {CancelledError} when `signal` fires first
  */
 export async function connectTransport(address: Address, signal: AbortSignal): Promise<Transport> {
-  if (signal.aborted) throw new CancelledError(signal.reason);
+  throwIfAborted(signal);
   switch (address.transport) {
     case 'unix':
       return openSocket({ path: socketPath(address) }, signal);
@@ -84,11 +91,16 @@ export async function connectTransport(address: Address, signal: AbortSignal): P
     case 'unixexec':
       return openProcess(address, signal);
     case 'autolaunch':
-      return openAutolaunched(signal);
+      return openFirst(
+        // One that leads to itself would lead there for ever.
+        autolaunchAddresses().filter(({ transport }) => transport !== 'autolaunch'),
+        signal,
+        (found) => connectTransport(found, signal),
+      );
     default:
       throw new ConnectError(
         'unsupported-transport',
-        `the transport ${JSON.stringify(address.transport)} is not supported`,
+        `unknown transport ${JSON.stringify(address.transport)}`,
       );
   }
 }

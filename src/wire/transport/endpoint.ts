@@ -2,8 +2,8 @@
  * What the parameters of an address say of a socket (D-Bus specification, "Server Addresses").
  * Layer 6: imports lower layers only.
  */
-import { ConnectError, InvalidTextError } from '../base/errors.js';
-import type { Address } from '../handshake/address.js';
+import { ConnectError } from '../base/errors.js';
+import { type Address, invalidAddress } from '../handshake/address.js';
 
 /** A host and a port; `family` 0 is whichever the host has. */
 export interface Endpoint {
@@ -18,9 +18,9 @@ export interface Endpoint {
  */
 export const MAX_SOCKET_NAME_BYTE_LENGTH = 107;
 
-/** The error for an address whose parameters are not what its transport needs. */
-export function invalidParameters(detail: string): InvalidTextError {
-  return new InvalidTextError('invalid-address', `invalid address: ${detail}`, 0);
+/** The error for what the system refused to do to `target`, such as `connect to` a path. */
+export function connectFailed(deed: string, target: string, cause: unknown): ConnectError {
+  return new ConnectError('connect-failed', `cannot ${deed} ${JSON.stringify(target)}`, { cause });
 }
 
 /**
@@ -30,7 +30,7 @@ export function invalidParameters(detail: string): InvalidTextError {
  */
 export function checkSocketName(name: string): string {
   if (name === '' || name.includes('\0') || Buffer.byteLength(name) > MAX_SOCKET_NAME_BYTE_LENGTH) {
-    throw invalidParameters('not a name that a socket can have');
+    throw invalidAddress('not the name of a socket');
   }
   return name;
 }
@@ -65,13 +65,13 @@ export function tcpEndpoint({ parameters }: Address, defaultPort?: 0): Endpoint 
   const host = parameters.get('host') ?? 'localhost';
   const port = parameters.get('port') ?? String(defaultPort);
   const family = FAMILIES.get(parameters.get('family'));
-  if (family === undefined) throw invalidParameters('a `family` is `ipv4` or `ipv6`');
+  if (family === undefined) throw invalidAddress('no `family` of `ipv4` or `ipv6`');
   const number = /^\d{1,5}$/.test(port) ? Number(port) : -1;
-  if (number > 0xffff || number < (defaultPort ?? 1)) throw invalidParameters('no `port` of 1 to 65535');
+  if (number > 0xffff || number < (defaultPort ?? 1)) throw invalidAddress('no `port` of 1 to 65535');
   // The platform takes an address of the other family, and asks nobody.
   const literal = host.includes(':') ? 6 : /^[\d.]+$/.test(host) ? 4 : family;
   if (host.includes('\0') || (family !== 0 && literal !== family)) {
-    throw invalidParameters('not a host of this family');
+    throw invalidAddress('not a host of this family');
   }
   return { host, port: number, family };
 }

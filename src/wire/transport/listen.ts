@@ -5,8 +5,8 @@ import { randomBytes } from 'node:crypto';
 import { lookup } from 'node:dns/promises';
 import { join } from 'node:path';
 import { CancelledError, ConnectError, DBusError } from '../base/errors.js';
-import { type Address, formatAddress } from '../handshake/address.js';
-import { abstractSocketPath, invalidParameters, tcpEndpoint } from './endpoint.js';
+import { type Address, formatAddress, invalidAddress } from '../handshake/address.js';
+import { abstractSocketPath, tcpEndpoint } from './endpoint.js';
 import { expectNonce, writeNonce } from './nonce.js';
 import { listenOnSocket } from './socket.js';
 import { listenOnFile } from './socket-file.js';
@@ -47,7 +47,7 @@ function socketPath(key: (typeof UNIX_KEYS)[number], value: string): string {
     case 'tmpdir':
       return join(value, `dbus-${randomBytes(8).toString('hex')}`);
     case 'runtime': {
-      if (value !== 'yes') throw invalidParameters('`runtime` can only be `yes`');
+      if (value !== 'yes') throw invalidAddress('`runtime` can only be `yes`');
       const directory = process.env['XDG_RUNTIME_DIR'];
       if (directory?.startsWith('/') === true) return join(directory, 'bus');
       throw new ConnectError('listen-failed', 'XDG_RUNTIME_DIR is not set');
@@ -60,7 +60,7 @@ function socketPath(key: (typeof UNIX_KEYS)[number], value: string): string {
 async function listenUnix({ parameters }: Address, accept: Accept): Promise<Listener> {
   const [key, ...others] = UNIX_KEYS.filter((name) => parameters.has(name));
   if (key === undefined || others.length > 0) {
-    throw invalidParameters(`one of \`unix\` to listen on has one of ${UNIX_KEYS.join(', ')}`);
+    throw invalidAddress(`one of \`unix\` to listen on has one of ${UNIX_KEYS.join(', ')}`);
   }
   const value = parameters.get(key) as string;
   if (key === 'abstract') {
@@ -76,10 +76,10 @@ async function listenUnix({ parameters }: Address, accept: Accept): Promise<List
 async function bindAddress(address: Address): Promise<{ host?: string; ipv6Only?: boolean }> {
   const { host, family } = tcpEndpoint(address, 0);
   const bind = address.parameters.get('bind') ?? host;
-  if (bind.includes('\0')) throw invalidParameters('not the name of a host');
+  if (bind.includes('\0')) throw invalidAddress('not the name of a host');
   if (bind !== '*') {
     const found = await lookup(bind, { family });
-    if (family !== 0 && found.family !== family) throw invalidParameters('`bind` is not of this family');
+    if (family !== 0 && found.family !== family) throw invalidAddress('`bind` is not of this family');
     return { host: found.address };
   }
   if (family === 4) return { host: '0.0.0.0' };

@@ -3,6 +3,7 @@
  * socket: what was written in an earlier tick reaches the peer whatever happens here afterwards.
  * Layer 6: imports lower layers only.
  */
+import { MAX_COPIED_BYTE_LENGTH } from '../base/limits.js';
 import type { Transport, TransportHandlers } from './transport.js';
 
 class MemoryTransport implements Transport {
@@ -31,7 +32,8 @@ class MemoryTransport implements Transport {
     if (this.#closing || bytes.length === 0) return;
     this.#queuedByteLength += bytes.length;
     // Never delivered within the call: who answers at once would run inside its caller.
-    if (this.#written.push(bytes) === 1) queueMicrotask(() => this.#flush());
+    const kept = bytes.length > MAX_COPIED_BYTE_LENGTH ? bytes : bytes.slice();
+    if (this.#written.push(kept) === 1) queueMicrotask(() => this.#flush());
   }
 
   close(): void {

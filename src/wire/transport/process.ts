@@ -4,20 +4,24 @@
  *
  * The specification gives the program one socket pair for both; Node gives it two, one for each.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { CancelledError, ConnectError, DBusError } from '../base/errors.js';
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import type { Readable, Writable } from 'node:stream';
+import { CancelledError, DBusError } from '../base/errors.js';
 import { CLOSE_TIMEOUT_MS } from '../base/limits.js';
-import type { Address } from '../handshake/address.js';
-import { invalidParameters } from './endpoint.js';
+import { type Address, invalidAddress } from '../handshake/address.js';
+import { connectFailed } from './endpoint.js';
 import { StreamTransport } from './stream.js';
 import type { Transport } from './transport.js';
-import { whenAborted } from './when-aborted.js';
+import { throwIfAborted, whenAborted } from './when-aborted.js';
+
+/** A program whose standard error is ours. */
+type Program = ChildProcessByStdio<Writable, Readable, null>;
 
 /** Time in which a program that has closed its output may exit by itself, in milliseconds. */
 const EXIT_GRACE_MS = 250;
 
 /** Ends a program: politely after `graceMs`, by force when it has not gone `CLOSE_TIMEOUT_MS` later. */
-function stop(child: ChildProcess, graceMs: number): void {
+function stop(child: Program, graceMs: number): void {
   // It must not keep us alive. Should we be gone before, it has seen the end of its input.
   child.unref();
   let timer: NodeJS.Timeout | undefined;
@@ -31,9 +35,8 @@ function stop(child: ChildProcess, graceMs: number): void {
   child.once('exit', () => clearTimeout(timer));
 }
 
-function transportOf(child: ChildProcess): Transport {
+function transportOf(child: Program): Transport {
   const { stdin, stdout } = child;
-  if (stdin === null || stdout === null) throw new Error('the program has no input or no output');
   let stopped = false;
   const destroy = (graceMs: number): void => {
     stdin.destroy();
@@ -61,23 +64,18 @@ function transportOf(child: ChildProcess): Transport {
 /** Program and arguments of an address: `path`, `argv0` and the `argv1`, `argv2`, … without a gap. */
 function commandOf({ parameters }: Address): { path: string; argv0: string; args: string[] } {
   const path = parameters.get('path');
-  if (path === undefined) throw invalidParameters('`unixexec` needs a `path`');
+  if (path === undefined) throw invalidAddress('`unixexec` needs a `path`');
   const args: string[] = [];
-  for (;;) {
+  for (const key of parameters.keys()) {
+    if (!/^argv[1-9]/.test(key)) continue;
+    // As many as there are, counted from 1: one that is not there leaves a gap.
     const next = parameters.get(`argv${args.length + 1}`);
-    if (next === undefined) break;
+    if (next === undefined) throw invalidAddress('a missing `argv`');
     args.push(next);
   }
-  const given = Array.from(parameters.keys()).filter((key) => /^argv[1-9]/.test(key));
-  if (given.length !== args.length) throw invalidParameters('an `argv` is missing between two others');
-  if ([...parameters.values()].some((value) => value.includes('\0'))) {
-    throw invalidParameters('a program takes no NUL');
-  }
+  if ([...parameters.values()].some((value) => value.includes('\0')))
+    throw invalidAddress('a NUL for a program');
   return { path, argv0: parameters.get('argv0') ?? path, args };
-}
-
-function cannotRun(path: string, cause: unknown): ConnectError {
-  return new ConnectError('connect-failed', `cannot run ${JSON.stringify(path)}`, { cause });
 }
 
 /**
@@ -91,18 +89,20 @@ function cannotRun(path: string, cause: unknown): ConnectError {
 export function openProcess(address: Address, signal: AbortSignal): Promise<Transport> {
   const { path, argv0, args } = commandOf(address);
   return new Promise((resolve, reject) => {
-    if (signal.aborted) throw new CancelledError(signal.reason);
-    let child: ChildProcess;
+    throwIfAborted(signal);
+    const refuse = (cause: unknown): void => reject(connectFailed('run', path, cause));
+    let child: Program;
     try {
       child = spawn(path, args, { argv0, stdio: ['pipe', 'pipe', 'inherit'], windowsHide: true });
     } catch (cause) {
-      throw cannotRun(path, cause);
+      refuse(cause);
+      return;
     }
     const stopListening = whenAborted(signal, () => reject(new CancelledError(signal.reason)));
     // This one stays: a signal that cannot be sent is an 'error' too.
     child.on('error', (cause) => {
       stopListening();
-      reject(cannotRun(path, cause));
+      refuse(cause);
     });
     child.once('spawn', () => {
       stopListening();

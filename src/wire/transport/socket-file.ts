@@ -5,7 +5,8 @@
 import { chmod, link, lstat, mkdtemp, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { checkSocketName, invalidParameters } from './endpoint.js';
+import { invalidAddress } from '../handshake/address.js';
+import { checkSocketName } from './endpoint.js';
 import { listenOnSocket, openSocket, type SocketServer } from './socket.js';
 import type { Transport } from './transport.js';
 
@@ -139,7 +140,7 @@ export async function listenOnFile(
     try {
       checkSocketName(hidden);
     } catch {
-      throw invalidParameters('the folder leaves no room for the name of a socket');
+      throw invalidAddress('the folder leaves no room for the name of a socket');
     }
     server = await listenOnSocket({ path: hidden }, accept);
     await chmod(hidden, 0o600);

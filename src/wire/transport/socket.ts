@@ -2,10 +2,11 @@
  * Sockets, connected and accepted: the only file with `node:net`. Layer 6: imports lower layers only.
  */
 import { connect, createServer, type ListenOptions, type NetConnectOpts, type Socket } from 'node:net';
-import { CancelledError, ConnectError } from '../base/errors.js';
+import { CancelledError } from '../base/errors.js';
+import { connectFailed } from './endpoint.js';
 import { StreamTransport } from './stream.js';
 import type { Transport } from './transport.js';
-import { whenAborted } from './when-aborted.js';
+import { throwIfAborted, whenAborted } from './when-aborted.js';
 
 /** Bytes read at one time, as many as the platform itself would. */
 const READ_BYTE_LENGTH = 65_536;
@@ -52,8 +53,9 @@ export function openSocket(
   signal: AbortSignal,
 ): Promise<Transport> {
   return new Promise((resolve, reject) => {
-    if (signal.aborted) throw new CancelledError(signal.reason);
+    throwIfAborted(signal);
     const isTcp = 'host' in target;
+    const where = isTcp ? `${target.host}, port ${target.port}` : target.path;
     const onread = {
       buffer: readBuffer(),
       callback: (byteLength: number, buffer: Uint8Array): boolean => {
@@ -61,8 +63,7 @@ export function openSocket(
         return true;
       },
     };
-    const options = isTcp ? { ...target, ...TCP, onread } : { ...target, onread };
-    const socket = connect(options as NetConnectOpts);
+    const socket = connect({ ...target, ...(isTcp && TCP), onread } as NetConnectOpts);
     // Nothing is read before the owner starts the transport.
     socket.pause();
     const transport = transportOf(socket, isTcp);
@@ -71,10 +72,7 @@ export function openSocket(
       socket.destroy();
       reject(error);
     };
-    socket.once('error', (cause) => {
-      const where = isTcp ? `${target.host}, port ${target.port}` : target.path;
-      fail(new ConnectError('connect-failed', `cannot connect to ${JSON.stringify(where)}`, { cause }));
-    });
+    socket.once('error', (cause) => fail(connectFailed('connect to', where, cause)));
     socket.once('connect', () => {
       stopListening();
       resolve(transport);

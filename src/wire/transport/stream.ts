@@ -2,13 +2,14 @@
  * A transport over Node's streams: a socket, or the two ends of a program. Layer 6: imports lower layers only.
  */
 import type { Readable, Writable } from 'node:stream';
+import { MAX_COPIED_BYTE_LENGTH } from '../base/limits.js';
 import type { Transport, TransportHandlers } from './transport.js';
 
 /**
- * Writes of one tick up to this many bytes together are copied into one buffer: one plain write costs less than the list
- * of buffers that the system takes otherwise. Above it copying costs more.
+ * A slab that nobody uses. What is written is copied into a slab, and handed to the system from there: a buffer for each
+ * small message costs more than the message, in time, and in memory while the peer does not read.
  */
-const MAX_JOINED_BYTE_LENGTH = 16_384;
+let spare: Buffer | undefined;
 
 /**
  * Errors that only say that the peer went away while there was something left to read or to write. Which way it went is
@@ -34,9 +35,11 @@ export class StreamTransport implements Transport {
   readonly #output: Writable;
   readonly #ending: StreamEnding;
   #handlers: TransportHandlers | undefined;
-  /** What was written in this tick. */
-  #written: Uint8Array[] = [];
-  #writtenByteLength = 0;
+  /** What was written and is not with the stream: full slabs and long messages, then the slab that is being filled. */
+  #pieces: Uint8Array[] = [];
+  #slab: Buffer | undefined;
+  #slabByteLength = 0;
+  #waitingByteLength = 0;
   /** Something was written since all was taken. */
   #filled = false;
   /** What came before the start: the platform reads a program's last words by itself. */
@@ -59,11 +62,12 @@ export class StreamTransport implements Transport {
       });
     }
     // The peer has closed its half. One that no longer sends is of no use, whatever we still have to say.
+    output.on('drain', this.#flush);
     input.on('end', () => (ending.peerEnded ?? ending.destroy)());
   }
 
   get queuedByteLength(): number {
-    return this.#output.destroyed ? 0 : this.#writtenByteLength + this.#output.writableLength;
+    return this.#output.destroyed ? 0 : this.#waitingByteLength + this.#output.writableLength;
   }
 
   start(handlers: TransportHandlers): void {
@@ -80,17 +84,30 @@ export class StreamTransport implements Transport {
   }
 
   write(bytes: Uint8Array, urgent = false): void {
-    if (this.#closing || bytes.length === 0) return;
+    const { length } = bytes;
+    if (this.#closing || length === 0) return;
     // What is written within one tick leaves in one system call.
-    if (this.#written.push(bytes) === 1 && !urgent) process.nextTick(this.#flush);
-    this.#writtenByteLength += bytes.length;
+    if (this.#waitingByteLength === 0 && !urgent) process.nextTick(this.#flush);
+    this.#waitingByteLength += length;
     this.#filled = true;
+    if (length > MAX_COPIED_BYTE_LENGTH) {
+      this.#seal();
+      this.#pieces.push(bytes);
+    } else {
+      if (length > MAX_COPIED_BYTE_LENGTH - this.#slabByteLength) this.#seal();
+      if (this.#slab === undefined) {
+        this.#slab = spare ?? Buffer.allocUnsafeSlow(MAX_COPIED_BYTE_LENGTH);
+        spare = undefined;
+      }
+      this.#slab.set(bytes, this.#slabByteLength);
+      this.#slabByteLength += length;
+    }
     if (urgent) this.#flush();
   }
 
   close(): void {
     if (this.#closing) return;
-    this.#flush();
+    this.#hand();
     this.#closing = true;
     this.#early = [];
     this.#ending.close();
@@ -126,28 +143,44 @@ export class StreamTransport implements Transport {
   };
 
   #drop(): void {
-    this.#written = [];
-    this.#writtenByteLength = 0;
+    this.#pieces = [];
+    this.#slab = undefined;
+    this.#slabByteLength = 0;
+    this.#waitingByteLength = 0;
   }
 
+  /** Ends the slab that is being filled. */
+  #seal(): void {
+    if (this.#slab === undefined) return;
+    this.#pieces.push(this.#slab.subarray(0, this.#slabByteLength));
+    this.#slab = undefined;
+    this.#slabByteLength = 0;
+  }
+
+  /** Hands over what waits, unless the stream has enough: small writes are better kept here, where they are joined. */
   readonly #flush = (): void => {
-    const written = this.#written;
-    const byteLength = this.#writtenByteLength;
-    if (written.length === 0) return;
-    this.#drop();
+    if (this.#waitingByteLength > 0 && !this.#output.writableNeedDrain) this.#hand();
+  };
+
+  #hand(): void {
     const output = this.#output;
-    if (!output.writable) return;
-    if (byteLength <= MAX_JOINED_BYTE_LENGTH || written.length === 1) {
-      const [only] = written;
-      output.write(written.length === 1 ? only : Buffer.concat(written, byteLength), this.#taken);
+    if (!output.writable) {
+      this.#drop();
       return;
     }
-    const last = written.length - 1;
-    output.cork();
-    for (const [index, bytes] of written.entries())
+    const slab = this.#pieces.length === 0 ? this.#slab : undefined;
+    const used = this.#slabByteLength;
+    this.#seal();
+    const pieces = this.#pieces;
+    this.#drop();
+    const last = pieces.length - 1;
+    if (last > 0) output.cork();
+    for (const [index, bytes] of pieces.entries())
       output.write(bytes, index === last ? this.#taken : undefined);
-    output.uncork();
-  };
+    if (last > 0) output.uncork();
+    // The system has all of it, and nothing refers to the slab any more. It may have held a secret of a plain session.
+    if (slab !== undefined && output.writableLength === 0) spare = slab.fill(0, 0, used);
+  }
 
   readonly #taken = (error?: Error | null): void => {
     // Each write says so, also when those after it are taken already.

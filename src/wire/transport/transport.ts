@@ -22,8 +22,8 @@ export interface Transport {
   /** Begins to deliver; called exactly once. What came before is delivered first. */
   start(handlers: TransportHandlers): void;
   /**
-   * Queues bytes, which the transport owns from now on. Ignored once closing or ended. What is written within one tick may
-   * be joined; `urgent` says that nothing else is likely to follow in this one.
+   * Queues bytes: up to 16,384 (`MAX_COPIED_BYTE_LENGTH`) it copies them, more belong to it from now on. Ignored once closing
+   * or ended. What is written within one tick may be joined; `urgent` says that nothing else is likely to follow.
    */
   write(bytes: Uint8Array, urgent?: boolean): void;
   /** Sends what is queued, then ends; nothing is delivered any more but `ended`. The peer may keep it waiting. */

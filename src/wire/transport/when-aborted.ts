@@ -1,6 +1,7 @@
 /**
- * Listening to AbortSignals. Layer 6: imports nothing.
+ * Listening to AbortSignals. Layer 6: imports lower layers only.
  */
+import { CancelledError } from '../base/errors.js';
 
 interface Listening {
   readonly runs: Set<() => void>;
@@ -22,6 +23,11 @@ function listen(signal: AbortSignal): Listening {
   const listening = { runs, listener };
   listenings.set(signal, listening);
   return listening;
+}
+
+/** @throws {CancelledError} when `signal` has fired */
+export function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted === true) throw new CancelledError(signal.reason);
 }
 
 /**
