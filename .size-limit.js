@@ -23,8 +23,10 @@ export default [
     ...entry('unmarshal of secretbus/wire', 'wire', '4.5 kB'),
     import: '{ unmarshal }',
   },
-  entry('secretbus/wire', 'wire', '16 kB'),
-  entry('secretbus/secret', 'secret', '30 kB'),
+  { ...entry('codec of secretbus/wire', 'wire', '7 kB'), import: '{ marshal, unmarshal, Variant }' },
+  { ...entry('client of secretbus/wire', 'wire', '24 kB'), import: '{ openBus, sessionBus, systemBus, Variant }' },
+  entry('secretbus/wire', 'wire', '44 kB'),
+  entry('secretbus/secret', 'secret', '39 kB'),
   entry('secretbus/stash', 'stash', '30 kB'),
-  entry('secretbus', 'keyring', '60 kB'),
+  entry('secretbus', 'keyring', '66 kB'),
 ];

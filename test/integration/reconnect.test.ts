@@ -2,12 +2,13 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type PrivateBus, startPrivateBus } from '../../scripts/lib/private-services.mjs';
 import {
   type Bus,
   type BusOptions,
   implement,
+  listen,
   MessageType,
   openBus,
   reconnecting,
@@ -177,5 +178,30 @@ describeWith('dbus-daemon', runs('dbus-daemon', ['--version']))('a bus that goes
       code: 'closed',
       cause: { code: 'disconnected' },
     });
+  });
+});
+
+describe('a bus that lets us in and hangs up at once', () => {
+  it('is asked again at an ever slower pace', async () => {
+    let connections = 0;
+    const driver = { name: 'org.freedesktop.DBus', methods: { Hello: { out: 's' } } };
+    await using server = await listen('unix:tmpdir=/tmp', {
+      onConnection: (peer) => {
+        connections++;
+        const hello = (): string => {
+          setTimeout(() => void peer.close(), 1);
+          return ':1.1';
+        };
+        peer.export('/org/freedesktop/DBus', [implement(driver, { methods: { Hello: hello } })]);
+      },
+    });
+    await using bus = await openBus(server.address, {
+      reconnect: reconnecting({ initialDelayMs: 2, maxDelayMs: 1000 }),
+    });
+    await delay(500);
+    expect(bus.uniqueName).toBe(':1.1');
+    // 2 ms, 4 ms, 8 ms … at the most: without that there would be a hundred.
+    expect(connections).toBeGreaterThan(3);
+    expect(connections).toBeLessThan(20);
   });
 });

@@ -25,6 +25,12 @@ async function valuesUntil(subscription: Subscription, last: unknown): Promise<u
   throw new Error('the subscription ended');
 }
 
+/** Rules that the bus has from `bus`, by its own count. */
+async function ruleCount(bus: Bus): Promise<number> {
+  const stats = await bus.stats(bus.uniqueName);
+  return (stats.get('MatchRules') as { value: number }).value;
+}
+
 describeWith('dbus-daemon', runs('dbus-daemon', ['--version']))('signals on a real bus', () => {
   let daemon: PrivateBus;
   let reader: Bus;
@@ -43,12 +49,6 @@ describeWith('dbus-daemon', runs('dbus-daemon', ['--version']))('signals on a re
     await Promise.all([reader.close(), writer.close(), other.close()]);
     await daemon.close();
   });
-
-  /** Rules that the bus has from `bus`, by its own count. */
-  async function ruleCount(bus: Bus): Promise<number> {
-    const stats = await bus.stats(bus.uniqueName);
-    return (stats.get('MatchRules') as { value: number }).value;
-  }
 
   it('arrive as an async iterable, in order, those that match alone', async () => {
     const ticks = reader.signals({ interface: NAME, member: 'Ticked' });
@@ -164,6 +164,16 @@ describeWith('dbus-daemon', runs('dbus-daemon', ['--version']))('signals on a re
     ).rejects.toMatchObject({ code: 'queue-full' });
     expect(rest).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
     await Promise.all([slow.close(), newest.close()]);
+  });
+
+  it('below the root path come from every object', async () => {
+    const all = reader.signals({ interface: NAME, pathNamespace: '/' });
+    await all.ready;
+    await writer.send(signalOf('Ticked', 1, '/'));
+    await writer.send(signalOf('Ticked', 2, '/org/other'));
+    await writer.send(signalOf('Ticked', 1000));
+    expect(await valuesUntil(all, 1000)).toEqual([1, 2]);
+    await all.close();
   });
 
   it('with a rule that the bus refuses reject', async () => {

@@ -100,7 +100,9 @@ describe('marshal', () => {
     for (const key of [Uint8Array.of(1, 2), Object.create(null), Symbol('k')]) {
       expect(thrown(() => marshal('a{ss}', [new Map([[key, 'x']])]))).toMatchObject({ path: 'body[0]["?"]' });
     }
-    expect(thrown(() => marshal('a{us}', [new Map([[5, 5 as never]])]))).toMatchObject({ path: 'body[0]["5"]' });
+    expect(thrown(() => marshal('a{us}', [new Map([[5, 5 as never]])]))).toMatchObject({
+      path: 'body[0]["5"]',
+    });
   });
 
   it('keeps a key `__proto__`, from a Map and from an object', () => {

@@ -33,7 +33,7 @@ function roundTrip<const Signature extends string>(
   signature: Signature,
   values: ArgumentsOf<Signature>,
 ): ValuesOf<Signature> {
-  return unmarshal(signature, marshal(signature, values)) as ValuesOf<Signature>;
+  return unmarshal(signature, marshal(signature, values));
 }
 
 describe('types of values as they are read', () => {

@@ -23,6 +23,7 @@ const Clock = defineInterface({
     Split: { in: 'x', out: 'uu' },
     Reset: {},
     Never: {},
+    // oxlint-disable-next-line unicorn/no-thenable
     then: { out: 's' },
   },
   signals: { Ticked: { signature: 'xs' } },
@@ -80,6 +81,11 @@ async function pair(): Promise<{ near: Connection; far: Connection; state: Clock
   return { near, far, state };
 }
 
+/** Properties as they are sent. */
+function dict(zone: string): Map<string, Variant> {
+  return new Map([['Zone', new Variant('s', zone)]]);
+}
+
 describe('two peers', () => {
   const open: { close(): Promise<void> }[] = [];
   afterEach(async () => {
@@ -108,6 +114,7 @@ describe('two peers', () => {
     expectTypeOf(split).toEqualTypeOf<[number, number]>();
     expect(split).toEqual([5, 7]);
     expect(await clock.call.Reset()).toBeUndefined();
+    // oxlint-disable-next-line promise/valid-params
     expect(await clock.call.then()).toBe('a member like any other');
     expect(await Promise.resolve(clock)).toBe(clock);
     expect(state.calls[0]?.message).toMatchObject({ member: 'Now', path: '/clock' });
@@ -231,7 +238,6 @@ describe('two peers', () => {
     const opening = watchProperties(clock);
     // The call to GetAll has serial 1: the first of this connection.
     const common = { flags: 0, path: '/raw', interface: 'org.freedesktop.DBus.Properties' };
-    const dict = (zone: string): Map<string, Variant> => new Map([['Zone', new Variant('s', zone)]]);
     void far.send({ type: 2, flags: 1, replySerial: 1, signature: 'a{sv}', body: [dict('old')] });
     void far.send({
       ...common,

@@ -333,7 +333,10 @@ export abstract class Endpoint {
   }
 
   async #nextLink(timeoutMs: number, signal: AbortSignal | undefined): Promise<Link> {
-    while (this.#gap !== undefined) await this.#within(timeoutMs, signal, this.#gap.promise);
+    const endsAt = performance.now() + timeoutMs;
+    while (this.#gap !== undefined) {
+      await this.#within(Math.max(0, endsAt - performance.now()), signal, this.#gap.promise);
+    }
     const link = this.currentLink();
     if (link === undefined) throw new ClosedError();
     return link;

@@ -3,7 +3,7 @@
  * want them. Layer 8: imports lower layers only.
  */
 import { OverloadError } from '../base/errors.js';
-import { MAX_HELD_MESSAGES } from '../base/limits.js';
+import { MAX_HELD_MESSAGES, MAX_MESSAGE_BYTE_LENGTH } from '../base/limits.js';
 import type { Link } from '../connection/link.js';
 import type { MatchRule } from '../match/match-rule.js';
 import { type Message, MessageFlag, MessageType } from '../message/message.js';
@@ -30,6 +30,7 @@ export class Inbox {
   readonly #taps = new Set<Feed>();
   /** Messages that wait until the connection is handed to its owner. */
   #held: (() => void)[] | undefined;
+  #heldByteLength = 0;
 
   constructor(host: InboxHost) {
     this.#host = host;
@@ -74,7 +75,8 @@ export class Inbox {
   receive(link: Link, message: Message, byteLength: number): void {
     if (this.#held !== undefined) {
       this.#held.push(() => this.receive(link, message, byteLength));
-      if (this.#held.length > MAX_HELD_MESSAGES) {
+      this.#heldByteLength += byteLength;
+      if (this.#held.length > MAX_HELD_MESSAGES || this.#heldByteLength > MAX_MESSAGE_BYTE_LENGTH) {
         link.fail(new OverloadError('queue-full', 'the peer sends too much before it is listened to'));
       }
       return;

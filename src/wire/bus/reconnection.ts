@@ -41,6 +41,9 @@ export function reconnecting(options: ReconnectOptions = {}): Reconnection {
 class Attempts implements Reconnection {
   readonly #options: ReconnectOptions;
   readonly #stop = new AbortController();
+  /** Wait before the next attempt, in milliseconds, or 0 when the last connection lasted. */
+  #delayMs = 0;
+  #connectedAt = 0;
 
   constructor(options: ReconnectOptions) {
     checkTimeout(options.initialDelayMs, 0);
@@ -66,16 +69,17 @@ class Attempts implements Reconnection {
     if (onDisconnect !== undefined) queueMicrotask(() => onDisconnect(cause));
     const endsAt = performance.now() + giveUpAfterMs;
     let failure = cause ?? new DBusError('disconnected', 'the peer closed the connection');
-    for (
-      let delayMs = initialDelayMs;
-      performance.now() < endsAt;
-      delayMs = Math.min(delayMs * 2, maxDelayMs)
-    ) {
+    // A bus that lets us in and hangs up at once must not be asked again and again at the pace of a first attempt.
+    if (performance.now() - this.#connectedAt >= maxDelayMs) this.#delayMs = 0;
+    while (performance.now() < endsAt) {
+      const delayMs = Math.min(Math.max(this.#delayMs, initialDelayMs), maxDelayMs);
+      this.#delayMs = delayMs * 2;
       // Many clients lose a bus at one time, and must not all come back at one time.
       await this.#sleep(Math.min(delayMs * (0.5 + Math.random() / 2), endsAt - performance.now()));
       if (this.#stop.signal.aborted) return undefined;
       try {
         await this.#attempt(open);
+        this.#connectedAt = performance.now();
         if (onReconnect !== undefined) queueMicrotask(onReconnect);
         return undefined;
       } catch (error) {

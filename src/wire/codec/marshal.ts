@@ -329,7 +329,7 @@ export function marshal<const Signature extends string>(
   const phase = phaseOf(options);
   const writer = Writer.begin(isLittleEndian(options.endian), phase);
   try {
-    marshalInto(writer, signature, values as readonly unknown[]);
+    marshalInto(writer, signature, values);
   } catch (error) {
     throw toMarshalError(error);
   }
