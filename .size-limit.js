@@ -24,7 +24,10 @@ export default [
     import: '{ unmarshal }',
   },
   { ...entry('codec of secretbus/wire', 'wire', '7 kB'), import: '{ marshal, unmarshal, Variant }' },
-  { ...entry('client of secretbus/wire', 'wire', '24 kB'), import: '{ openBus, sessionBus, systemBus, Variant }' },
+  {
+    ...entry('client of secretbus/wire', 'wire', '24 kB'),
+    import: '{ openBus, sessionBus, systemBus, Variant }',
+  },
   entry('secretbus/wire', 'wire', '44 kB'),
   entry('secretbus/secret', 'secret', '39 kB'),
   entry('secretbus/stash', 'stash', '30 kB'),
