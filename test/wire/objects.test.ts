@@ -350,7 +350,7 @@ describe('limits and the end', () => {
   });
 
   it.each([0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY])('takes no maxRunning of %s', (maxRunning) => {
-    expect(() => new TestHost({ maxRunning })).toThrow(expect.objectContaining({ code: 'invalid-limit' }));
+    expect(() => new TestHost({ maxRunning })).toThrow(expect.objectContaining({ code: 'invalid-option' }));
   });
 
   it('aborts the signals of running handlers at close, and says nothing more', async () => {

@@ -305,6 +305,6 @@ describe('a recorder', () => {
     { snapLength: 0 },
     { snapLength: '5' as unknown as number },
   ])('is not made with %j', (options) => {
-    expect(() => recording(options)).toThrow(expect.objectContaining({ code: 'invalid-recorder-option' }));
+    expect(() => recording(options)).toThrow(expect.objectContaining({ code: 'invalid-option' }));
   });
 });

@@ -44,7 +44,7 @@ export function callMessage(options: CallOptions): OutgoingMessage {
   let flags = 0;
   if (options.noAutoStart === true) flags |= MessageFlag.noAutoStart;
   if (options.allowInteractiveAuthorization === true) flags |= MessageFlag.allowInteractiveAuthorization;
-  // Undefined fields are left out when the message is encoded.
+  // All fields at all times: objects of one shape are faster to read, and undefined ones are left out by the encoder.
   return {
     type: MessageType.methodCall,
     flags,

@@ -6,9 +6,9 @@ import { OverloadError } from '../base/errors.js';
 import { MAX_HELD_MESSAGES, MAX_MESSAGE_BYTE_LENGTH } from '../base/limits.js';
 import type { Link } from '../connection/link.js';
 import type { MatchRule } from '../match/match-rule.js';
+import { errorReply, methodReturn } from '../message/builders.js';
 import { type Message, MessageFlag, MessageType } from '../message/message.js';
 import type { ObjectRegistry } from '../objects/object-registry.js';
-import type { OutgoingMessage } from '../protocol/protocol.js';
 import type { Feed } from './subscription.js';
 
 /** What it asks of the connection it belongs to. */
@@ -114,22 +114,14 @@ function push(link: Link, feed: Feed, message: Message, byteLength: number): voi
 /** Nothing is exported here. Saying so keeps a caller from waiting for its own deadline; but everybody answers a Ping. */
 function refuse(link: Link, call: Message): void {
   if ((call.flags & MessageFlag.noReplyExpected) !== 0) return;
-  // Undefined fields are left out when the message is encoded.
-  const reply = { flags: MessageFlag.noReplyExpected, replySerial: call.serial, destination: call.sender };
   const isPing =
     call.member === 'Ping' && call.interface === 'org.freedesktop.DBus.Peer' && call.signature === '';
-  const errorName = 'org.freedesktop.DBus.Error.UnknownObject';
-  const answer = isPing
-    ? { ...reply, type: MessageType.methodReturn, signature: '', body: [] }
-    : {
-        ...reply,
-        type: MessageType.error,
-        errorName,
-        signature: 's',
-        body: ['no objects are exported here'],
-      };
+  const unknown = { signature: 's', body: ['no objects are exported here'] };
+  const reply = isPing
+    ? methodReturn(call)
+    : errorReply(call, 'org.freedesktop.DBus.Error.UnknownObject', unknown);
   try {
-    link.send(answer as OutgoingMessage, false);
+    link.send(reply, false);
   } catch (error) {
     // A peer that calls and calls and never reads the replies is hung up on.
     if (link.isOpen) link.fail(error as Error);

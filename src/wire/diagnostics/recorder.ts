@@ -58,7 +58,7 @@ function concernsSecrets({
 function checkLength(name: string, value: number | undefined, least: number, fallback: number): number {
   const length = value ?? fallback;
   if (!Number.isSafeInteger(length) || length < least) {
-    throw new DBusError('invalid-recorder-option', `${name} must be an integer of ${least} or more`);
+    throw new DBusError('invalid-option', `${name} must be an integer of ${least} or more`);
   }
   return length;
 }
@@ -83,7 +83,7 @@ export class Recorder {
   #state: 'open' | 'full' | 'closed' = 'open';
   #failure: { readonly error: unknown } | undefined;
 
-  /** Writes the start of the file. @throws {DBusError} `invalid-recorder-option` */
+  /** Writes the start of the file. @throws {DBusError} `invalid-option` */
   constructor(options: RecorderOptions) {
     this.#options = options;
     this.#maxByteLength = checkLength(

@@ -68,13 +68,13 @@ export class ObjectRegistry {
   #failed = 0;
   #errors = 0;
 
-  /** @throws {DBusError} `invalid-limit` */
+  /** @throws {DBusError} `invalid-option` */
   constructor(host: ObjectHost, options: RegistryOptions = {}) {
     this.#host = host;
     this.#options = options;
     this.#maxRunning = options.maxRunning ?? MAX_RUNNING_HANDLERS;
     if (!Number.isSafeInteger(this.#maxRunning) || this.#maxRunning < 1) {
-      throw new DBusError('invalid-limit', 'maxRunning must be a positive integer');
+      throw new DBusError('invalid-option', 'maxRunning must be a positive integer');
     }
     const report = (error: unknown, place: ErrorPlace): void => this.#report(error, place);
     this.#standard = standardInterfaces({
