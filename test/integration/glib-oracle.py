@@ -14,7 +14,8 @@ def encoded_anew(data):
     try:
         message = Gio.DBusMessage.new_from_blob(data, NO_CAPABILITIES)
         return bytes(message.to_blob(NO_CAPABILITIES))
-    except GLib.Error:
+    # The texts of some errors are cut inside a character, which PyGObject cannot convert.
+    except (GLib.Error, UnicodeDecodeError, RuntimeError):
         return b""
 
 

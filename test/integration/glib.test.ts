@@ -32,6 +32,10 @@ function throughGlib(messages: readonly Uint8Array[]): Buffer[] {
   return answers;
 }
 
+function bodyByteLength(bytes: Uint8Array): number {
+  return new DataView(bytes.buffer, bytes.byteOffset).getUint32(4, bytes[0] === 0x6c);
+}
+
 describeWith('python3 with GLib', python !== undefined)('GLib', () => {
   it('reads the values that we wrote, and we those that it writes', () => {
     // GLib knows the four types of messages alone.
@@ -43,14 +47,21 @@ describeWith('python3 with GLib', python !== undefined)('GLib', () => {
     const sent = messages.map((one, index) => encodeMessage(one, { endian: endians[index % 2] }));
     const answers = throughGlib(sent);
     expect(answers).toHaveLength(messages.length);
-    let accepted = 0;
+    let same = 0;
+    let lost = 0;
     for (const [index, answer] of answers.entries()) {
+      const bytes = sent[index] as Uint8Array;
       if (answer.length === 0) continue;
-      accepted++;
+      // GLib 2.74 loses some last elements of arrays, such as an empty one at the end of a message, as libdbus does not.
+      if (bodyByteLength(answer) < bodyByteLength(bytes)) {
+        lost++;
+        continue;
+      }
       // Ours is the reference for how a value looks once it was read, such as a plain object as a Map.
-      assert.deepEqual(decodeMessage(answer), decodeMessage(sent[index] as Uint8Array));
+      assert.deepEqual(decodeMessage(answer), decodeMessage(bytes));
+      same++;
     }
-    console.info(`GLib read and wrote ${accepted} of ${messages.length} messages; so did we`);
-    expect(accepted).toBeGreaterThan(messages.length * 0.95);
+    console.info(`GLib and we agree on ${same} of ${messages.length} messages; of ${lost} it lost elements`);
+    expect(same).toBeGreaterThan(messages.length * 0.98);
   });
 });
