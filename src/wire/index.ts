@@ -37,7 +37,7 @@ export {
   watchObjects,
 } from './bus/managed-objects.js';
 export { type DiscoveryOptions, openBus, sessionBus, systemBus } from './bus/open.js';
-export { Connection, connect } from './bus/peer.js';
+export { Connection, connect, type PeerOptions } from './bus/peer.js';
 export { PropertyCache, type PropertyChanges, watchProperties } from './bus/property-cache.js';
 export type { Proxy, ProxyCallOptions, ProxyMethods, ProxySignal } from './bus/proxy.js';
 export { type Reconnection, type ReconnectOptions, reconnecting } from './bus/reconnection.js';

@@ -521,7 +521,7 @@ describe.each([
       await ticks.close();
       const other = bus.signals({ interface: 'a.c' });
       await other.close();
-      await expect(other.ready).rejects.toMatchObject({ code: 'deadline' });
+      await expect(other.ready).rejects.toMatchObject({ code: 'closed' });
     });
 
     it('about owners: only the bus itself tells who owns a name', async () => {

@@ -203,6 +203,20 @@ describe('two peers', () => {
     await cache.close();
   });
 
+  it('get what is sent at once, when they listen before', async () => {
+    const [ours, theirs] = createMemoryPair();
+    const seen: unknown[] = [];
+    const tick = { type: 4, flags: 0, path: '/', interface: Clock.name, member: 'Ticked', signature: 'u' };
+    const [far, near] = await Promise.all([
+      accept(theirs, { onConnection: (peer) => void peer.send({ ...tick, body: [1] }) }),
+      connect(ours, {
+        onConnection: (peer) => void peer.signals({ member: 'Ticked' }, ({ body }) => seen.push(body[0])),
+      }),
+    ]);
+    open.push(near, far);
+    await expect.poll(() => seen).toEqual([1]);
+  });
+
   it('follow the objects below a path', async () => {
     const { near, far } = await opened();
     far.export('/root', [objectManager]);

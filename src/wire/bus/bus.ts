@@ -3,6 +3,8 @@
  * Layer 8: imports lower layers only.
  */
 import { ClosedError, ConnectError, DBusError, ErrorReply } from '../base/errors.js';
+import { DEFAULT_CONNECT_TIMEOUT_MS } from '../base/limits.js';
+import { checkTimeout } from '../connection/deadline.js';
 import type { Link } from '../connection/link.js';
 import { SaslClient } from '../handshake/sasl-client.js';
 import { MatchRule, type MatchRuleFields } from '../match/match-rule.js';
@@ -21,9 +23,9 @@ import {
 } from './connect-options.js';
 import { type Credentials, credentialsOf } from './credentials.js';
 import { Endpoint } from './endpoint.js';
-import { MatchReferences } from './match-references.js';
+import { type Entered, type Failed, type MatchHost, MatchReferences } from './match-references.js';
 import { canChangeOwner, NameOwners, ownerChangeRule } from './name-owners.js';
-import type { Reconnection } from './reconnection.js';
+import type { Attempts, Reconnection } from './reconnection.js';
 import { Subscription, type SubscriptionOptions } from './subscription.js';
 
 const BUS_PATH = '/org/freedesktop/DBus';
@@ -61,7 +63,8 @@ export type ReleaseNameResult = 'released' | 'non-existent' | 'not-owner';
 export class Bus extends Endpoint {
   readonly #source: Source;
   readonly #options: BusOptions;
-  readonly #reconnection: Reconnection | undefined;
+  readonly #attempts: Attempts | undefined;
+  readonly #closing = new AbortController();
   readonly #matches: MatchReferences;
   readonly #owners: NameOwners;
   /** The flags of RequestName for the names we want. */
@@ -75,23 +78,33 @@ export class Bus extends Endpoint {
     this.#source = source;
     this.#options = options;
     const willRestore = (error: unknown): boolean =>
-      error instanceof ClosedError && this.#reconnection !== undefined && !this.hasEnded;
-    this.#matches = new MatchReferences({
+      error instanceof ClosedError && this.#attempts !== undefined && !this.hasEnded;
+    const matchHost: MatchHost = {
       callMatch: async (member, rule) => {
         // Between two connections: what is there then is restored.
         if (this.currentLink() === undefined) throw new ClosedError();
         await this.#ask(member, 's', [rule], '', {});
       },
       willRestore,
-    });
-    this.#owners = new NameOwners(this.#matches, {
-      askOwner: (name, take) => this.#askOwner(name, {}, take),
+    };
+    this.#matches = new MatchReferences(matchHost);
+    // Rules of its own, which are restored before all others.
+    this.#owners = new NameOwners(new MatchReferences(matchHost), {
+      askOwner: async (name, take) => {
+        if (this.currentLink() === undefined) throw new ClosedError();
+        await this.#askOwner(name, {}, take);
+      },
       willRestore,
     });
     if (options.reconnect !== undefined && isTransport(source)) {
       throw new DBusError('invalid-option', 'an open transport cannot be connected to again');
     }
-    this.#reconnection = options.reconnect;
+    if (options.reconnect !== undefined && typeof options.reconnect.attempts !== 'function') {
+      throw new DBusError('invalid-option', '`reconnect` is not made by reconnecting()');
+    }
+    const { signal } = this.#closing;
+    const timeoutMs = checkTimeout(options.connectTimeoutMs, DEFAULT_CONNECT_TIMEOUT_MS);
+    this.#attempts = options.reconnect?.attempts({ signal, timeoutMs });
   }
 
   /** The name that the bus gave this connection, such as `:1.42`; another one after a reconnection. */
@@ -108,17 +121,22 @@ export class Bus extends Endpoint {
   async requestName(name: string, options: NameOptions = {}): Promise<RequestNameResult> {
     const { allowReplacement = false, replace = false, queue = false } = options;
     const flags = (allowReplacement ? 1 : 0) | (replace ? 2 : 0) | (queue ? 0 : 4);
-    const code = await this.#ask('RequestName', 'su', [name, flags], 'u', options);
-    const result = resultOf(code, 'owner', 'in-queue', 'exists', 'already-owner');
-    if (result !== 'exists') this.#names.set(name, flags);
-    return result;
+    return await this.callTaking(busCall('RequestName', 'su', [name, flags], 'u', options), ([code]) => {
+      const result = resultOf(code, 'owner', 'in-queue', 'exists', 'already-owner');
+      // In the order of the replies, since a later call may be answered by now. Who does not queue leaves the queue.
+      if (result === 'exists') this.#names.delete(name);
+      else this.#names.set(name, flags);
+      return result;
+    });
   }
 
   /** Gives a name back, or leaves its queue. @throws as `call` */
   async releaseName(name: string, options: WaitOptions = {}): Promise<ReleaseNameResult> {
     this.#names.delete(name);
-    const code = await this.#ask('ReleaseName', 's', [name], 'u', options);
-    return resultOf(code, 'released', 'non-existent', 'not-owner');
+    return await this.callTaking(busCall('ReleaseName', 's', [name], 'u', options), ([code]) => {
+      this.#names.delete(name);
+      return resultOf(code, 'released', 'non-existent', 'not-owner');
+    });
   }
 
   /** The unique name of the owner of `name`, or undefined. @throws as `call` */
@@ -199,31 +217,39 @@ export class Bus extends Endpoint {
     );
     if (this.hasEnded || !link.isOpen) {
       link.close();
-      throw new ClosedError();
+      throw new ClosedError(await link.closed);
     }
     this.use(link);
-    this.#matches.restore();
+    // The owners first: when a signal comes for a rule, it is known whose it has to be.
     this.#owners.restore();
+    this.#matches.restore();
     for (const [name, flags] of this.#names) {
       this.#ask('RequestName', 'su', [name, flags], 'u', {}).catch(() => {});
     }
   }
 
   override async close(): Promise<void> {
-    this.#reconnection?.stop();
+    this.#closing.abort();
     await super.close();
   }
 
-  protected override enter(rule: MatchRule): { ready: Promise<void>; leave: () => Promise<void> } {
-    const text = rule.toString();
+  protected override enter(rule: MatchRule, failed: Failed): Entered {
     const { sender } = rule;
-    const follows = canChangeOwner(sender);
     // The owner first: when a signal comes for the rule, it is known whose it has to be.
-    const entering = [follows && this.#owners.track(sender), this.#matches.add(text)];
-    const leave = async (): Promise<void> => {
-      await Promise.all([this.#matches.remove(text), follows && this.#owners.untrack(sender)]);
+    const entered = canChangeOwner(sender) ? [this.#owners.track(sender, failed)] : [];
+    entered.push(this.#matches.add(rule.toString(), failed));
+    return {
+      ready: Promise.all(entered.map(({ ready }) => ready)),
+      leave: () => Promise.all(entered.map(({ leave }) => leave())),
     };
-    return { ready: allOf(entering), leave };
+  }
+
+  protected override currentLink(): Link | undefined {
+    const link = super.currentLink();
+    if (link?.isOpen !== false || this.#attempts === undefined) return link;
+    // It has just ended, which `lost` is told a moment later: whoever comes now waits for the next one already.
+    this.suspend();
+    return undefined;
   }
 
   protected override ownerOf(name: string): string | undefined {
@@ -239,21 +265,17 @@ export class Bus extends Endpoint {
   }
 
   protected override lost(cause: Error | undefined): void {
-    if (this.#reconnection === undefined) {
+    if (this.#attempts === undefined) {
       this.finish(cause);
       return;
     }
     this.suspend();
-    void this.#reconnect(this.#reconnection, cause);
+    this.inbox.untap(new ClosedError(cause));
+    void this.#reconnect(this.#attempts, cause);
   }
 
-  protected override finish(cause: Error | undefined): void {
-    super.finish(cause);
-    this.#matches.end(new ClosedError(cause));
-  }
-
-  async #reconnect(reconnection: Reconnection, cause: Error | undefined): Promise<void> {
-    const failure = await reconnection.run(cause, (signal) => this.open(signal));
+  async #reconnect(attempts: Attempts, cause: Error | undefined): Promise<void> {
+    const failure = await attempts.run(cause, (signal) => this.open(signal));
     if (failure !== undefined) this.finish(failure);
   }
 
@@ -309,11 +331,6 @@ export class Bus extends Endpoint {
   }
 }
 
-/** Waits for all. */
-async function allOf(promises: readonly unknown[]): Promise<void> {
-  await Promise.all(promises);
-}
-
 /** A call to the bus itself. */
 function busCall<const ReplySignature extends string>(
   member: string,
@@ -340,7 +357,7 @@ function busCall<const ReplySignature extends string>(
 function resultOf<const Result extends string>(code: number, ...results: readonly Result[]): Result {
   const result = results[code - 1];
   if (result === undefined) {
-    throw new ErrorReply('org.freedesktop.DBus.Error.Failed', [`unknown result ${code}`]);
+    throw new DBusError('unexpected-result', `the bus answered ${code}`);
   }
   return result;
 }

@@ -2,8 +2,8 @@
  * What a connection to a bus and one to a peer have in common: calls, messages, signals, proxies, exported objects, an end.
  * Layer 8: imports lower layers only.
  */
-import { AuthError, ClosedError, DBusError, OverloadError } from '../base/errors.js';
-import { DEFAULT_CALL_TIMEOUT_MS } from '../base/limits.js';
+import { AuthError, ClosedError, DBusError, DeadlineError, OverloadError } from '../base/errors.js';
+import { DEFAULT_CALL_TIMEOUT_MS, MAX_PENDING_CALLS } from '../base/limits.js';
 import { checkTimeout, withDeadline } from '../connection/deadline.js';
 import { type Deferred, deferred } from '../connection/deferred.js';
 import { Link, type MessageRecorder } from '../connection/link.js';
@@ -21,6 +21,7 @@ import type { ValuesOf } from '../types/infer.js';
 import { isBusName, isObjectPath } from '../types/names.js';
 import { type CallOptions, callOver, type WaitOptions } from './call.js';
 import { Inbox } from './inbox.js';
+import type { Entered, Failed } from './match-references.js';
 import { Proxy } from './proxy.js';
 import {
   type CallbackOptions,
@@ -61,6 +62,8 @@ export abstract class Endpoint {
     ownerOf: (name) => this.ownerOf(name),
   });
   #link: Link | undefined;
+  /** What waits for the next link. */
+  #waitingForLink = 0;
   /** A wait for the next connection, while there is none. */
   #gap: Deferred<void> | undefined;
   #ended: { readonly cause: Error | undefined } | undefined;
@@ -101,7 +104,10 @@ export abstract class Endpoint {
     const link = this.currentLink() ?? (await this.#nextLink(timeoutMs, options.signal));
     const serial = link.send(message, options.sensitive === true);
     const drained = link.drained();
-    if (drained !== undefined) await this.#within(timeoutMs, options.signal, drained);
+    if (drained === undefined) return serial;
+    await this.#within(timeoutMs, options.signal, drained);
+    // It may not have left any more.
+    if (!link.isOpen) throw new ClosedError(await link.closed);
     return serial;
   }
 
@@ -217,10 +223,10 @@ export abstract class Endpoint {
   }
 
   /** Gives `feed`, which has no other rule, what matches `rule`. @throws {ClosedError} @internal */
-  feed(rule: MatchRule, feed: Feed): { ready: Promise<void>; leave: () => Promise<void> } {
+  feed(rule: MatchRule, feed: Feed): Entered {
     this.#assertOpen();
     this.inbox.add(feed, rule);
-    const { ready, leave } = this.enter(rule);
+    const { ready, leave } = this.enter(rule, (error) => feed.end(error));
     return {
       ready,
       leave: async () => {
@@ -241,7 +247,7 @@ export abstract class Endpoint {
   }
 
   /** What a subscription needs from the other side, and how to give it back. */
-  protected enter(_rule: MatchRule): { ready: Promise<void>; leave: () => Promise<void> } {
+  protected enter(_rule: MatchRule, _failed: Failed): Entered {
     return { ready: Promise.resolve(), leave: () => Promise.resolve() };
   }
 
@@ -329,13 +335,25 @@ export abstract class Endpoint {
     const endsAt = performance.now() + timeoutMs;
     const link = await this.#nextLink(timeoutMs, options.signal);
     const left = Math.max(0, endsAt - performance.now());
-    return await callOver(link, { ...options, timeoutMs: left }, this.callTimeoutMs, take);
+    try {
+      return await callOver(link, { ...options, timeoutMs: left }, this.callTimeoutMs, take);
+    } catch (error) {
+      throw error instanceof DeadlineError ? new DeadlineError('call', timeoutMs) : error;
+    }
   }
 
   async #nextLink(timeoutMs: number, signal: AbortSignal | undefined): Promise<Link> {
+    if (this.#waitingForLink >= MAX_PENDING_CALLS) {
+      throw new OverloadError('too-many-calls', `${MAX_PENDING_CALLS} calls are waiting for a connection`);
+    }
     const endsAt = performance.now() + timeoutMs;
-    while (this.#gap !== undefined) {
-      await this.#within(Math.max(0, endsAt - performance.now()), signal, this.#gap.promise);
+    this.#waitingForLink++;
+    try {
+      while (this.#gap !== undefined) {
+        await this.#within(Math.max(0, endsAt - performance.now()), signal, this.#gap.promise);
+      }
+    } finally {
+      this.#waitingForLink--;
     }
     const link = this.currentLink();
     if (link === undefined) throw new ClosedError();

@@ -26,8 +26,10 @@ export class Inbox {
   objects: ObjectRegistry | undefined;
   readonly #host: InboxHost;
   readonly #subscribers = new Map<Feed, MatchRule>();
-  /** Those who get every message; with one, the connection is a monitor. */
+  /** Those who get every message. */
   readonly #taps = new Set<Feed>();
+  /** The bus has made the connection a monitor, for as long as it lasts: nothing that comes is for us. */
+  #isMonitor = false;
   /** Messages that wait until the connection is handed to its owner. */
   #held: (() => void)[] | undefined;
   #heldByteLength = 0;
@@ -48,6 +50,7 @@ export class Inbox {
 
   /** Gives `feed` every message that comes from now on, and nothing to anybody else. */
   tap(feed: Feed): void {
+    this.#isMonitor = true;
     this.#taps.add(feed);
   }
 
@@ -61,6 +64,12 @@ export class Inbox {
     const held = this.#held ?? [];
     this.#held = undefined;
     for (const deal of held) deal();
+  }
+
+  /** The connection was lost; the next one is no monitor. */
+  untap(error: Error): void {
+    this.#isMonitor = false;
+    for (const feed of this.#taps) feed.end(error);
   }
 
   /** Nothing comes any more. */
@@ -82,7 +91,7 @@ export class Inbox {
       return;
     }
     this.#host.preview(message);
-    if (this.#taps.size > 0) {
+    if (this.#isMonitor) {
       for (const feed of this.#taps) push(link, feed, message, byteLength);
       return;
     }

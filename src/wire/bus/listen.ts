@@ -99,7 +99,11 @@ class Peers {
     this.guid = options.guid?.toLowerCase() ?? randomGuid();
     // What is wrong with these shows now, and not when the first peer comes.
     checkTimeout(options.authenticationTimeoutMs, DEFAULT_AUTHENTICATION_TIMEOUT_MS);
-    if (typeof mechanisms !== 'function') void new SaslServer({ guid: this.guid, mechanisms });
+    if (!Number.isSafeInteger(this.#maxConnections) || this.#maxConnections < 1) {
+      throw new DBusError('invalid-option', '`maxConnections` is no positive integer');
+    }
+    const some = typeof mechanisms === 'function' ? [ownUserOnly()] : mechanisms;
+    void new SaslServer({ guid: this.guid, mechanisms: some });
   }
 
   /** Takes a transport that a peer has opened. Never throws. */
@@ -186,13 +190,14 @@ export async function accept(transport: Transport, options: AcceptOptions = {}):
         const prepared = typeof mechanisms === 'function' ? await mechanisms(ending) : { mechanisms };
         try {
           const handshake = new SaslServer({ guid, mechanisms: prepared.mechanisms });
-          await connection.open(transport, handshake, ending, () => options.onConnection?.(connection));
+          await connection.open(transport, handshake, ending);
         } finally {
           prepared.close?.();
         }
       },
       () => void connection.close(),
     );
+    connection.begin(options.onConnection);
     return connection;
   } catch (error) {
     if (!hasLastWord(error)) transport.destroy();

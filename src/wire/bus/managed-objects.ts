@@ -60,17 +60,22 @@ export class ManagedObjects {
     const common = { type: 'signal', sender: destination } as const;
     const rules = [
       new MatchRule({ ...common, path, interface: OBJECT_MANAGER }),
-      new MatchRule({ ...common, pathNamespace: path, interface: PROPERTIES, member: 'PropertiesChanged' }),
+      // Every path is below the root; a bus (dbus-broker) takes the root for one that no path is below.
+      new MatchRule({
+        ...common,
+        pathNamespace: path === '/' ? undefined : path,
+        interface: PROPERTIES,
+        member: 'PropertiesChanged',
+      }),
     ];
     this.changes = new Subscription(
       (feed) => {
         const entered = rules.map((rule) => endpoint.feed(rule, { ...feed }));
-        const leave = (): Promise<void> => all(entered.map((one) => one.leave()));
-        this.#fail = (error) => {
-          feed.end(error);
-          void leave();
+        this.#fail = (error) => feed.end(error);
+        return {
+          ready: Promise.all(entered.map(({ ready }) => ready)),
+          leave: () => Promise.all(entered.map(({ leave }) => leave())),
         };
-        return { ready: all(entered.map(({ ready }) => ready)), leave };
       },
       (message) => this.#apply(message),
       options,
@@ -199,10 +204,6 @@ export class ManagedObjects {
     this.#count(properties.size - before);
     return { type: 'changed', path, interfaces: [name] };
   }
-}
-
-async function all(promises: readonly Promise<void>[]): Promise<void> {
-  await Promise.all(promises);
 }
 
 /**

@@ -2,6 +2,7 @@
  * The match rules that a bus has from us: each once, however many subscriptions need it (D-Bus specification, "Message
  * Bus Messages", AddMatch: one added twice needs removing twice). Layer 8: imports lower layers only.
  */
+import { ErrorReply } from '../base/errors.js';
 import { type Deferred, deferred } from '../connection/deferred.js';
 
 /** What it needs of the bus. */
@@ -12,8 +13,19 @@ export interface MatchHost {
   willRestore(error: unknown): boolean;
 }
 
+/** What somebody has entered with the bus. */
+export interface Entered {
+  /** Resolves when it is in force. */
+  readonly ready: Promise<unknown>;
+  /** Gives it back; to be called once, even if `ready` rejects. Never rejects. */
+  readonly leave: () => Promise<unknown>;
+}
+
+/** Is told that what was entered is not in force: refused at once, or on a later connection. */
+export type Failed = (error: Error) => void;
+
 interface Reference extends Deferred<void> {
-  count: number;
+  readonly users: Set<Failed>;
 }
 
 export class MatchReferences {
@@ -24,29 +36,18 @@ export class MatchReferences {
     this.#host = host;
   }
 
-  /** Adds `rule`, in canonical text; resolves when the bus has it. Each call needs a {@link remove}, even if it rejects. */
-  add(rule: string): Promise<void> {
+  /** Adds `rule`, in canonical text. `failed` is this user's own. */
+  add(rule: string, failed: Failed): Entered {
     let reference = this.#references.get(rule);
     if (reference === undefined) {
-      reference = { count: 0, ...deferred() };
+      reference = { users: new Set(), ...deferred() };
       reference.promise.catch(() => {});
       this.#references.set(rule, reference);
       void this.#send(rule, reference);
     }
-    reference.count++;
-    return reference.promise;
-  }
-
-  /** Resolves when the bus no longer has the rule, or another subscription still needs it. Never rejects. */
-  async remove(rule: string): Promise<void> {
-    const reference = this.#references.get(rule);
-    if (reference === undefined || --reference.count > 0) return;
-    this.#references.delete(rule);
-    try {
-      await this.#host.callMatch('RemoveMatch', rule);
-    } catch {
-      // The connection has ended, and the rule with it.
-    }
+    reference.users.add(failed);
+    const { promise } = reference;
+    return { ready: promise, leave: () => this.#remove(rule, reference, failed) };
   }
 
   /** Adds all rules, on a new connection. */
@@ -54,10 +55,20 @@ export class MatchReferences {
     for (const [rule, reference] of this.#references) void this.#send(rule, reference);
   }
 
-  /** There will be no connection any more. */
-  end(error: Error): void {
-    for (const { reject } of this.#references.values()) reject(error);
-    this.#references.clear();
+  async #remove(rule: string, reference: Reference, failed: Failed): Promise<void> {
+    reference.users.delete(failed);
+    // A rule that was refused is not there to be removed; another of the same text may be.
+    if (reference.users.size > 0 || this.#references.get(rule) !== reference) return;
+    this.#references.delete(rule);
+    await this.#removeFromBus(rule);
+  }
+
+  async #removeFromBus(rule: string): Promise<void> {
+    try {
+      await this.#host.callMatch('RemoveMatch', rule);
+    } catch {
+      // The connection has ended, and the rule with it.
+    }
   }
 
   async #send(rule: string, reference: Reference): Promise<void> {
@@ -66,9 +77,14 @@ export class MatchReferences {
       reference.resolve();
     } catch (error) {
       if (this.#host.willRestore(error)) return;
-      // A rule that was refused is not there to be removed, and may be tried again.
-      if (this.#references.get(rule) === reference) this.#references.delete(rule);
+      // A rule that was refused may be tried again. One that nothing was heard of may be there all the same.
+      const isPresent = this.#references.get(rule) === reference;
+      if (isPresent) {
+        this.#references.delete(rule);
+        if (!(error instanceof ErrorReply)) void this.#removeFromBus(rule);
+      }
       reference.reject(error);
+      for (const failed of reference.users) failed(error as Error);
     }
   }
 }

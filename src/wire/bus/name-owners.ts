@@ -5,12 +5,12 @@
 import { MatchRule } from '../match/match-rule.js';
 import { type Message, MessageType } from '../message/message.js';
 import { BUS_NAME, isUniqueName } from '../types/names.js';
-import type { MatchReferences } from './match-references.js';
+import type { Entered, Failed, MatchReferences } from './match-references.js';
 
 interface TrackedName {
-  count: number;
+  readonly users: Set<Failed>;
   owner: string | undefined;
-  ready: Promise<unknown>;
+  asked: Promise<void>;
 }
 
 /** What it needs of the bus. */
@@ -47,27 +47,24 @@ export class NameOwners {
     this.#host = host;
   }
 
-  /** Begins to follow `name`; resolves when its owner is known. Each call needs an {@link untrack}, even if it rejects. */
-  track(name: string): Promise<unknown> {
+  /** Begins to follow `name`; ready when its owner is known. */
+  track(name: string, failed: Failed): Entered {
+    // First the rule, then the question: a change in between is told by a signal that comes after the reply.
+    const rule = this.#matches.add(ownerChangeRule(name).toString(), failed);
     let tracked = this.#names.get(name);
     if (tracked === undefined) {
-      tracked = { count: 0, owner: undefined, ready: Promise.resolve() };
+      tracked = { users: new Set(), owner: undefined, asked: Promise.resolve() };
       this.#names.set(name, tracked);
-      // First the rule, then the question: a change in between is told by a signal that comes after the reply.
-      const added = this.#matches.add(ownerChangeRule(name).toString());
-      const asked = this.#ask(name, tracked);
-      tracked.ready = Promise.all([added, asked]);
-      tracked.ready.catch(() => {});
+      this.#ask(name, tracked);
     }
-    tracked.count++;
-    return tracked.ready;
-  }
-
-  async untrack(name: string): Promise<void> {
-    const tracked = this.#names.get(name);
-    if (tracked === undefined || --tracked.count > 0) return;
-    this.#names.delete(name);
-    await this.#matches.remove(ownerChangeRule(name).toString());
+    const { users, asked } = tracked;
+    users.add(failed);
+    const leave = (): Promise<unknown> => {
+      users.delete(failed);
+      if (users.size === 0 && this.#names.get(name) === tracked) this.#names.delete(name);
+      return rule.leave();
+    };
+    return { ready: Promise.all([rule.ready, asked]), leave };
   }
 
   /** The unique name of the owner of a name that is followed. */
@@ -84,21 +81,26 @@ export class NameOwners {
     if (tracked !== undefined) tracked.owner = owner === '' ? undefined : owner;
   }
 
-  /** Asks anew, on a new connection; the rules are restored before. */
+  /** Adds the rules and asks anew, on a new connection. */
   restore(): void {
+    this.#matches.restore();
     for (const [name, tracked] of this.#names) {
       tracked.owner = undefined;
-      this.#ask(name, tracked).catch(() => {});
+      this.#ask(name, tracked);
     }
   }
 
-  async #ask(name: string, tracked: TrackedName): Promise<void> {
-    try {
-      await this.#host.askOwner(name, (owner) => {
-        tracked.owner = owner;
-      });
-    } catch (error) {
-      if (!this.#host.willRestore(error)) throw error;
-    }
+  #ask(name: string, tracked: TrackedName): void {
+    const take = (owner: string | undefined): void => {
+      tracked.owner = owner;
+    };
+    tracked.asked = this.#host.askOwner(name, take).catch((error: unknown) => {
+      if (this.#host.willRestore(error)) return;
+      // Without an owner nothing would ever match. The next who follows the name asks again.
+      if (this.#names.get(name) === tracked) this.#names.delete(name);
+      for (const failed of tracked.users) failed(error as Error);
+      throw error;
+    });
+    tracked.asked.catch(() => {});
   }
 }

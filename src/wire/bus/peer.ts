@@ -33,26 +33,30 @@ export class Connection extends Endpoint {
   }
 
   /**
-   * Authenticates over `transport`. What the peer sends waits until `ready` has run, which may export objects.
+   * Authenticates over `transport`. What the peer sends waits until `begin`.
    * @internal
    */
-  async open(
-    transport: Transport,
-    handshake: Handshake,
-    signal: AbortSignal,
-    ready?: () => void,
-  ): Promise<void> {
+  async open(transport: Transport, handshake: Handshake, signal: AbortSignal): Promise<void> {
     this.inbox.hold();
     const { link, result } = await this.openLink(transport, handshake, signal);
     this.#guid = result.guid;
     this.#identity = result.identity;
     this.use(link);
+  }
+
+  /** Deals with what the peer has sent, once `ready` has run, which may export objects. @internal */
+  begin(ready?: (connection: Connection) => void): void {
     try {
-      ready?.();
+      ready?.(this);
     } finally {
       this.inbox.release();
     }
   }
+}
+
+export interface PeerOptions extends ConnectOptions {
+  /** Runs before anything that the peer sends is dealt with: the place to export objects and to subscribe to signals. */
+  onConnection?: ((connection: Connection) => void) | undefined;
 }
 
 /**
@@ -61,8 +65,8 @@ export class Connection extends Endpoint {
  * @throws {InvalidTextError} | {ConnectError} | {AuthError} | {ClosedError} | {DeadlineError} | {CancelledError} | {DBusError}
  * as `openBus`
  */
-export function connect(address: string | Transport, options: ConnectOptions = {}): Promise<Connection> {
-  return connectWithin(address, options, async (source, signal) => {
+export async function connect(address: string | Transport, options: PeerOptions = {}): Promise<Connection> {
+  const opened = await connectWithin(address, options, async (source, signal) => {
     const mechanisms = options.mechanisms ?? defaultMechanisms();
     return await greetFirst(source, signal, async (transport, guid) => {
       const connection = new Connection(options);
@@ -76,4 +80,11 @@ export function connect(address: string | Transport, options: ConnectOptions = {
       return connection;
     });
   });
+  try {
+    opened.begin(options.onConnection);
+  } catch (error) {
+    await opened.close();
+    throw error;
+  }
+  return opened;
 }

@@ -16,7 +16,7 @@ const PROPERTIES_INTERFACE = 'org.freedesktop.DBus.Properties';
 /** Names of properties that have changed; an iteration of the cache gives them. */
 export interface PropertyChanges<Name extends string = string> {
   readonly changed: readonly Name[];
-  /** Those of which only that is known: they are read from the object when they are asked for next. */
+  /** Those of which only that is known: they are absent until `refresh`. */
   readonly invalidated: readonly Name[];
 }
 

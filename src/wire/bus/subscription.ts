@@ -2,8 +2,9 @@
  * A stream of received messages between the connection and who reads them: bounded, so that a slow reader costs a known
  * amount of memory, and apart from replies, which it can never hold up. Layer 8: imports lower layers only.
  */
-import { CancelledError, DBusError, OverloadError } from '../base/errors.js';
+import { CancelledError, ClosedError, DBusError, OverloadError } from '../base/errors.js';
 import { DEFAULT_MAX_QUEUED_SIGNALS, MAX_QUEUED_SIGNAL_BYTE_LENGTH } from '../base/limits.js';
+import { type Deferred, deferred } from '../connection/deferred.js';
 import type { Message } from '../message/message.js';
 import { throwIfAborted, whenAborted } from '../transport/when-aborted.js';
 
@@ -46,8 +47,12 @@ export interface Feed {
  * `queue-full` by policy, or why the bus refused the match rule.
  */
 export class Subscription<Item = Message> implements AsyncIterableIterator<Item, undefined> {
-  /** Resolves once the bus has taken the match rule: signals sent from then on arrive. Rejects when it refuses. */
-  readonly ready: Promise<void>;
+  readonly #ready: Deferred<void> = deferred();
+  /**
+   * Resolves once the bus has taken the match rule: signals sent from then on arrive. Rejects when it refuses, and when the
+   * subscription ends before.
+   */
+  readonly ready: Promise<void> = this.#ready.promise;
   readonly #policy: OverflowPolicy;
   readonly #maxQueued: number;
   #queue: (Queued<Item> | undefined)[] = [];
@@ -58,7 +63,7 @@ export class Subscription<Item = Message> implements AsyncIterableIterator<Item,
   /** Those who wait for the next item. */
   #readers: ((result: Result<Item> | Promise<Result<Item>>) => void)[] = [];
   #end: { readonly error: Error | undefined } | undefined;
-  readonly #leave: () => Promise<void>;
+  readonly #leave: () => Promise<unknown>;
   #stopListening: () => void = () => {};
 
   /**
@@ -67,7 +72,7 @@ export class Subscription<Item = Message> implements AsyncIterableIterator<Item,
    * @param select - makes an item of a message, or leaves it out.
    */
   constructor(
-    subscribe: (feed: Feed) => { ready: Promise<void>; leave: () => Promise<void> },
+    subscribe: (feed: Feed) => { ready: Promise<unknown>; leave: () => Promise<unknown> },
     select: (message: Message) => Item | undefined,
     options: SubscriptionOptions,
   ) {
@@ -84,11 +89,14 @@ export class Subscription<Item = Message> implements AsyncIterableIterator<Item,
         const item = select(message);
         return item === undefined || this.#push({ item, byteLength });
       },
-      end: (error) => this.#finish(error),
+      end: (error) => this.#abandon(error),
     });
-    this.ready = ready;
     this.#leave = leave;
-    ready.catch((error: unknown) => this.#finish(error as Error));
+    this.ready.catch(() => {});
+    ready.then(
+      () => this.#ready.resolve(),
+      (error: unknown) => this.#abandon(error as Error),
+    );
     this.#stopListening = whenAborted(signal, () => this.#abandon(new CancelledError(signal?.reason)));
   }
 
@@ -176,8 +184,8 @@ export class Subscription<Item = Message> implements AsyncIterableIterator<Item,
     return queued;
   }
 
-  /** Ends it by our own wish. */
-  #abandon(error: Error): void {
+  /** Ends it before its reader has left. */
+  #abandon(error: Error | undefined): void {
     this.#finish(error);
     void this.#leave();
   }
@@ -185,6 +193,7 @@ export class Subscription<Item = Message> implements AsyncIterableIterator<Item,
   #finish(error: Error | undefined): void {
     if (this.#end !== undefined) return;
     this.#end = { error };
+    this.#ready.reject(error ?? new ClosedError());
     this.#stopListening();
     for (const reader of this.#readers.splice(0)) reader(this.next());
   }

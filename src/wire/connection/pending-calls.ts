@@ -2,6 +2,7 @@
  * The calls that wait for their replies. Layer 7: imports lower layers only.
  */
 import { CancelledError, DeadlineError } from '../base/errors.js';
+import { MAX_PENDING_CALLS } from '../base/limits.js';
 import { type Message, MessageType } from '../message/message.js';
 import { whenAborted } from '../transport/when-aborted.js';
 import { BUS_NAME, isUniqueName } from '../types/names.js';
@@ -45,6 +46,8 @@ const TIMER_SLACK_MS = 1;
  */
 export class PendingCalls {
   readonly #calls = new Map<number, PendingCall>();
+  /** Serials of sensitive calls that nobody waits for any more: a reply may still come. */
+  readonly #abandoned = new Set<number>();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #firesAt = Number.POSITIVE_INFINITY;
 
@@ -57,7 +60,10 @@ export class PendingCalls {
   }
 
   isSensitive(serial: number | undefined): boolean {
-    return serial !== undefined && this.#calls.get(serial)?.waiting.sensitive === true;
+    if (serial === undefined) return false;
+    // Once there are more than can be remembered, every reply that nobody waits for may be one.
+    const { waiting } = this.#calls.get(serial) ?? {};
+    return waiting?.sensitive ?? (this.#abandoned.has(serial) || this.#abandoned.size >= MAX_PENDING_CALLS);
   }
 
   /**
@@ -100,7 +106,7 @@ export class PendingCalls {
     const serial = reply.replySerial as number;
     const call = this.#calls.get(serial);
     if (call === undefined || !mayReply(reply, call.waiting.destination)) return false;
-    this.#remove(serial, call);
+    this.#remove(serial, call, true);
     try {
       call.take(reply);
     } catch (error) {
@@ -119,7 +125,10 @@ export class PendingCalls {
     this.#firesAt = Number.POSITIVE_INFINITY;
   }
 
-  #remove(serial: number, call: PendingCall): void {
+  #remove(serial: number, call: PendingCall, isAnswered = false): void {
+    if (!isAnswered && call.waiting.sensitive && this.#abandoned.size < MAX_PENDING_CALLS) {
+      this.#abandoned.add(serial);
+    }
     call.stopListening();
     this.#calls.delete(serial);
     // What is left of the timer must not keep the process alive.
