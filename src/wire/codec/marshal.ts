@@ -27,22 +27,22 @@ function marshalBoolean(writer: Writer, value: unknown): void {
 }
 
 function marshalInt16(writer: Writer, value: unknown): void {
-  if (((value as number) << 16) >> 16 !== value) throw wrongType('an integer from -32768 to 32767');
+  if (((value as number) << 16) >> 16 !== value) throw wrongType('an integer from -2^15 to 2^15-1');
   writer.uint16(value & 0xffff);
 }
 
 function marshalUint16(writer: Writer, value: unknown): void {
-  if (((value as number) & 0xffff) !== value) throw wrongType('an integer from 0 to 65535');
+  if (((value as number) & 0xffff) !== value) throw wrongType('an integer from 0 to 2^16-1');
   writer.uint16(value);
 }
 
 function marshalInt32(writer: Writer, value: unknown): void {
-  if (((value as number) | 0) !== value) throw wrongType('an integer from -2147483648 to 2147483647');
+  if (((value as number) | 0) !== value) throw wrongType('an integer from -2^31 to 2^31-1');
   writer.uint32(value >>> 0);
 }
 
 function marshalUint32(writer: Writer, value: unknown): void {
-  if ((value as number) >>> 0 !== value) throw wrongType('an integer from 0 to 4294967295');
+  if ((value as number) >>> 0 !== value) throw wrongType('an integer from 0 to 2^32-1');
   writer.uint32(value);
 }
 
@@ -226,7 +226,7 @@ function compileDict(entry: Type, depth: number): Marshaller {
 function compileStruct(fields: readonly Type[], depth: number): Marshaller {
   const marshalFields = fields.map((field) => compileType(field, depth + 1));
   return (writer, value) => {
-    if (!Array.isArray(value)) throw wrongType('an array of the fields of the struct');
+    if (!Array.isArray(value)) throw wrongType('an array of fields');
     if (value.length !== marshalFields.length) {
       throw wrongType(`${marshalFields.length} fields and not ${value.length}`);
     }

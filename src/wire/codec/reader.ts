@@ -248,7 +248,7 @@ export class Reader {
     // One by one, since their sum could pass what the two checks together allow.
     this.need(byteLength);
     const end = this.position + byteLength;
-    if (end >= this.end) this.fail('truncated', 'the NUL after a string is missing', end);
+    if (end >= this.end) this.fail('truncated', 'a string does not end in NUL', end);
     if (this.bytes[end] !== 0) this.fail('missing-nul', 'a string does not end in NUL', end);
     return end;
   }
