@@ -52,7 +52,7 @@ next_of = lib.dbus_message_iter_next
 get_basic = lib.dbus_message_iter_get_basic
 recurse = lib.dbus_message_iter_recurse
 
-BYTE, DOUBLE, VARIANT, ARRAY, STRUCT, DICT_ENTRY = map(ord, "ydvare")
+BYTE, DOUBLE, VARIANT, ARRAY, STRUCT, DICT_ENTRY, DESCRIPTOR = map(ord, "ydvareh")
 INTEGERS = {
     ord("y"): ctypes.c_uint8,
     ord("b"): ctypes.c_uint32,
@@ -62,7 +62,6 @@ INTEGERS = {
     ord("u"): ctypes.c_uint32,
     ord("x"): ctypes.c_int64,
     ord("t"): ctypes.c_uint64,
-    ord("h"): ctypes.c_uint32,
 }
 
 
@@ -98,6 +97,8 @@ def read_array(it, inner):
     while type_of(inner) != 0:
         entry = Iter()
         recurse(inner, entry)
+        if type_of(entry) == DESCRIPTOR:
+            return b"{h}"
         key, value = read_all(entry)
         entries[b"0" * 16 if key == b"80" + b"0" * 14 else key] = value
         next_of(inner)
@@ -112,6 +113,9 @@ def read(it, kind):
         return b"%d" % value.value
     if kind == DOUBLE:
         return read_double(it)
+    if kind == DESCRIPTOR:
+        # libdbus tells of the descriptor, of which there is none, and not of its index.
+        return b"h"
     if kind == ARRAY:
         return read_array(it, Iter())
     if kind in (STRUCT, VARIANT):

@@ -168,6 +168,34 @@ function asMessage(body: Uint8Array): Buffer {
 }
 
 describeWith('python3 with libdbus', present)('libdbus', () => {
+  it('reads messages with indexes of descriptors as we do, which cannot be written', () => {
+    // Written with `u` where the signature is to say `h`, and changed afterwards.
+    const bodies: [string, unknown[]][] = [
+      ['uv', [0, new Variant('n', 1)]],
+      ['vau', [new Variant('u', 3), [1, 2]]],
+      [
+        'a{us}a{su}',
+        [
+          new Map([
+            [1, 'a'],
+            [2, 'b'],
+          ]),
+          new Map([['a', 0]]),
+        ],
+      ],
+    ];
+    const messages = bodies.map(([signature, body]) => {
+      const bare = { type: 2, flags: 1, serial: 1, replySerial: 2, signature, body };
+      const bytes = Buffer.from(encodeMessage(bare));
+      const at = bytes.indexOf(signature);
+      bytes.write(signature.replaceAll('u', 'h'), at);
+      return Buffer.from(bytes.toString('latin1').replaceAll('\u0001u\0', '\u0001h\0'), 'latin1');
+    });
+    // Each holds a field `reply serial`, of type `u`, which must stay as it is.
+    for (const bytes of messages) bytes.write('u', bytes.indexOf('\u0005\u0001') + 2);
+    expect(compare(messages)).toEqual({ judged: 3, accepted: 3 });
+  });
+
   it('judges and reads deep messages as we do', () => {
     const messages = fc.sample(deep, propertyRuns());
     const { judged, accepted } = compare(messages);

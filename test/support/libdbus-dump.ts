@@ -21,6 +21,7 @@ function dumpArray(element: Type, value: unknown): string {
   if (element.code === 'y') return `<${Buffer.from(value as Uint8Array).toString('hex')}>`;
   if (element.code !== '{') return `[${(value as unknown[]).map((one) => dump(element, one)).join(' ')}]`;
   const [keyType, valueType] = element.children as [Type, Type];
+  if (keyType.code === 'h' && (value as Map<unknown, unknown>).size > 0) return '{h}';
   const entries = Array.from(
     value as Map<unknown, unknown>,
     ([key, one]) => `${dump(keyType, key)}=${dump(valueType, one)}`,
@@ -42,6 +43,9 @@ function dump(type: Type, value: unknown): string {
       const { signature, value: inner } = value as Variant;
       return `v${text(signature)}${dump(parseSignature(signature)[0] as Type, inner)}`;
     }
+    // libdbus tells of the descriptor, of which there is none, and not of its index.
+    case 'h':
+      return 'h';
     case 'a':
       return dumpArray(type.children[0] as Type, value);
     case '(':
