@@ -1,5 +1,5 @@
-import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { PYTHONS } from '../../scripts/lib/programs.mjs';
@@ -32,10 +32,6 @@ function throughGlib(messages: readonly Uint8Array[]): Buffer[] {
   return answers;
 }
 
-function bodyByteLength(bytes: Uint8Array): number {
-  return new DataView(bytes.buffer, bytes.byteOffset).getUint32(4, bytes[0] === 0x6c);
-}
-
 describeWith('python3 with GLib', python !== undefined)('GLib', () => {
   it('reads the values that we wrote, and we those that it writes', () => {
     // GLib knows the four types of messages alone.
@@ -47,21 +43,15 @@ describeWith('python3 with GLib', python !== undefined)('GLib', () => {
     const sent = messages.map((one, index) => encodeMessage(one, { endian: endians[index % 2] }));
     const answers = throughGlib(sent);
     expect(answers).toHaveLength(messages.length);
-    let same = 0;
-    let lost = 0;
-    for (const [index, answer] of answers.entries()) {
-      const bytes = sent[index] as Uint8Array;
-      if (answer.length === 0) continue;
-      // GLib 2.74 loses some last elements of arrays, such as an empty one at the end of a message, as libdbus does not.
-      if (bodyByteLength(answer) < bodyByteLength(bytes)) {
-        lost++;
-        continue;
-      }
-      // Ours is the reference for how a value looks once it was read, such as a plain object as a Map.
-      assert.deepEqual(decodeMessage(answer), decodeMessage(bytes));
-      same++;
-    }
-    console.info(`GLib and we agree on ${same} of ${messages.length} messages; of ${lost} it lost elements`);
-    expect(same).toBeGreaterThan(messages.length * 0.98);
+    // Ours is the reference for how a value looks once it was read, such as a plain object as a Map.
+    const same = answers.filter(
+      (answer, index) =>
+        answer.length > 0 &&
+        isDeepStrictEqual(decodeMessage(answer), decodeMessage(sent[index] as Uint8Array)),
+    ).length;
+    console.info(`GLib and we agree on ${same} of ${messages.length} messages`);
+    // GLib 2.74 refuses some few, and of one in some 10,000 it loses the last element of an array, such as a signature or
+    // an empty one, and reads on in the wrong place. What libdbus makes of such ones is what we do: see its test.
+    expect(same).toBeGreaterThan(messages.length * 0.995);
   });
 });
