@@ -101,11 +101,10 @@ export {
   methodReturn,
   type SignalOptions,
   signal,
-  type UnsentMessage,
 } from './message/builders.js';
 export { decodeMessage } from './message/decode.js';
 export { encodeMessage } from './message/encode.js';
-export { type Message, MessageFlag, MessageType } from './message/message.js';
+export { type Message, MessageFlag, MessageType, type UnsentMessage } from './message/message.js';
 export { MessageParser } from './message/parser.js';
 export { ErrorName } from './objects/error-names.js';
 export type { EmitOptions, ExportedObject, ExportOptions } from './objects/exported-object.js';

@@ -1,12 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { decodeMessage, encodeMessage } from '../../src/wire/index.js';
-import {
-  errorReply,
-  methodCall,
-  methodReturn,
-  signal,
-  type UnsentMessage,
-} from '../../src/wire/message/builders.js';
+import { errorReply, methodCall, methodReturn, signal } from '../../src/wire/message/builders.js';
+import type { UnsentMessage } from '../../src/wire/message/message.js';
 
 /** What the peer reads. */
 const sent = (message: UnsentMessage): unknown => decodeMessage(encodeMessage({ ...message, serial: 7 }));

@@ -237,7 +237,7 @@ export class Bus extends Endpoint {
     const { sender } = rule;
     // The owner first: when a signal comes for the rule, it is known whose it has to be.
     const entered = canChangeOwner(sender) ? [this.#owners.track(sender, failed)] : [];
-    entered.push(this.#matches.add(rule.toString(), failed));
+    entered.push(this.#matches.add(ruleTextFor(rule), failed));
     return {
       ready: Promise.all(entered.map(({ ready }) => ready)),
       leave: () => Promise.all(entered.map(({ leave }) => leave())),
@@ -329,6 +329,17 @@ export class Bus extends Endpoint {
     const values: readonly unknown[] = await this.call(call);
     return values[0] as SingleValueOf<ReplySignature>;
   }
+}
+
+/**
+ * A rule for signals as a bus is given it. Every signal has a path below the root, and a bus (dbus-broker 33) takes the root
+ * for a path that none is below.
+ */
+function ruleTextFor(rule: MatchRule): string {
+  const fields: MatchRuleFields = rule;
+  return (
+    rule.pathNamespace === '/' ? new MatchRule({ ...fields, pathNamespace: undefined }) : rule
+  ).toString();
 }
 
 /** A call to the bus itself. */

@@ -5,8 +5,7 @@
 import { ErrorReply, ReplySignatureError } from '../base/errors.js';
 import { checkTimeout } from '../connection/deadline.js';
 import type { Link } from '../connection/link.js';
-import { type Message, MessageFlag, MessageType } from '../message/message.js';
-import type { OutgoingMessage } from '../protocol/protocol.js';
+import { type Message, MessageFlag, MessageType, type UnsentMessage } from '../message/message.js';
 import type { ArgumentsOf, ValuesOf } from '../types/infer.js';
 
 /** How a call waits. */
@@ -40,7 +39,7 @@ export interface CallOptions<Signature extends string = string, ReplySignature e
 }
 
 /** The message of a call. @throws nothing: what is wrong in it is found when it is encoded */
-export function callMessage(options: CallOptions): OutgoingMessage {
+function callMessage(options: CallOptions): UnsentMessage {
   let flags = 0;
   if (options.noAutoStart === true) flags |= MessageFlag.noAutoStart;
   if (options.allowInteractiveAuthorization === true) flags |= MessageFlag.allowInteractiveAuthorization;
@@ -54,11 +53,11 @@ export function callMessage(options: CallOptions): OutgoingMessage {
     destination: options.destination,
     signature: options.signature ?? '',
     body: options.body ?? [],
-  } as OutgoingMessage;
+  } as UnsentMessage;
 }
 
 /** The values of a reply. @throws {ErrorReply} | {ReplySignatureError} */
-export function valuesOf<ReplySignature extends string>(
+function valuesOf<ReplySignature extends string>(
   reply: Message,
   replySignature: ReplySignature | undefined,
 ): ValuesOf<ReplySignature> {

@@ -10,11 +10,11 @@ import { Link, type MessageRecorder } from '../connection/link.js';
 import type { SaslResult } from '../handshake/sasl-client.js';
 import type { InterfaceDefinition } from '../interface/definition.js';
 import { MatchRule, type MatchRuleFields } from '../match/match-rule.js';
-import type { Message } from '../message/message.js';
+import type { Message, UnsentMessage } from '../message/message.js';
 import type { ExportedObject, ExportOptions } from '../objects/exported-object.js';
 import type { Implementation } from '../objects/implementation.js';
 import type { ErrorPlace } from '../objects/property-values.js';
-import type { Handshake, OutgoingMessage } from '../protocol/protocol.js';
+import type { Handshake } from '../protocol/protocol.js';
 import type { Transport } from '../transport/transport.js';
 import { throwIfAborted, whenAborted } from '../transport/when-aborted.js';
 import type { ValuesOf } from '../types/infer.js';
@@ -98,7 +98,7 @@ export abstract class Endpoint {
    * @throws {MarshalError} | {InvalidTextError} | {ClosedError} | {OverloadError} `queue-full`; nothing was sent then
    * @throws {DeadlineError} | {CancelledError} when there is no room in time; it was sent
    */
-  async send(message: OutgoingMessage, options: SendOptions = {}): Promise<number> {
+  async send(message: UnsentMessage, options: SendOptions = {}): Promise<number> {
     const timeoutMs = checkTimeout(options.timeoutMs, this.callTimeoutMs);
     throwIfAborted(options.signal);
     const link = this.currentLink() ?? (await this.#nextLink(timeoutMs, options.signal));
@@ -131,9 +131,7 @@ export abstract class Endpoint {
     options: CallbackOptions = {},
   ): Subscription {
     const fields: MatchRuleFields = MatchRule.from(rule);
-    // Every signal has a path below the root; a bus (dbus-broker) takes the root for one that no path is below.
-    const pathNamespace = fields.pathNamespace === '/' ? undefined : fields.pathNamespace;
-    const wanted = new MatchRule({ ...fields, type: 'signal', pathNamespace });
+    const wanted = new MatchRule({ ...fields, type: 'signal' });
     return this.subscribe(wanted, (message) => message, callback, options);
   }
 
@@ -365,7 +363,7 @@ export abstract class Endpoint {
   }
 
   /** Sends what an exported object has to say. A peer that calls and calls and never reads the replies is hung up on. */
-  #sendNow(message: OutgoingMessage): void {
+  #sendNow(message: UnsentMessage): void {
     const link = this.currentLink();
     if (link === undefined) throw new ClosedError();
     try {

@@ -9,6 +9,7 @@ import type { MatchRule } from '../match/match-rule.js';
 import { errorReply, methodReturn } from '../message/builders.js';
 import { type Message, MessageFlag, MessageType } from '../message/message.js';
 import type { ObjectRegistry } from '../objects/object-registry.js';
+import { PEER } from '../types/standard-names.js';
 import type { Feed } from './subscription.js';
 
 /** What it asks of the connection it belongs to. */
@@ -123,8 +124,7 @@ function push(link: Link, feed: Feed, message: Message, byteLength: number): voi
 /** Nothing is exported here. Saying so keeps a caller from waiting for its own deadline; but everybody answers a Ping. */
 function refuse(link: Link, call: Message): void {
   if ((call.flags & MessageFlag.noReplyExpected) !== 0) return;
-  const isPing =
-    call.member === 'Ping' && call.interface === 'org.freedesktop.DBus.Peer' && call.signature === '';
+  const isPing = call.member === 'Ping' && call.interface === PEER && call.signature === '';
   const unknown = { signature: 's', body: ['no objects are exported here'] };
   const reply = isPing
     ? methodReturn(call)

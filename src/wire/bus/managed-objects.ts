@@ -8,12 +8,10 @@ import type { Variant } from '../codec/variant.js';
 import { MatchRule } from '../match/match-rule.js';
 import type { Message } from '../message/message.js';
 import { isObjectPath } from '../types/names.js';
+import { OBJECT_MANAGER, PROPERTIES } from '../types/standard-names.js';
 import type { WaitOptions } from './call.js';
 import type { Endpoint } from './endpoint.js';
 import { Subscription, type SubscriptionOptions } from './subscription.js';
-
-const OBJECT_MANAGER = 'org.freedesktop.DBus.ObjectManager';
-const PROPERTIES = 'org.freedesktop.DBus.Properties';
 
 /** An object: its interfaces by name, and their properties by name. */
 export type ManagedObject = ReadonlyMap<string, ReadonlyMap<string, Variant>>;
@@ -60,13 +58,7 @@ export class ManagedObjects {
     const common = { type: 'signal', sender: destination } as const;
     const rules = [
       new MatchRule({ ...common, path, interface: OBJECT_MANAGER }),
-      // Every path is below the root; a bus (dbus-broker) takes the root for one that no path is below.
-      new MatchRule({
-        ...common,
-        pathNamespace: path === '/' ? undefined : path,
-        interface: PROPERTIES,
-        member: 'PropertiesChanged',
-      }),
+      new MatchRule({ ...common, pathNamespace: path, interface: PROPERTIES, member: 'PropertiesChanged' }),
     ];
     this.changes = new Subscription(
       (feed) => {

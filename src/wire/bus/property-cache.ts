@@ -7,11 +7,10 @@ import type { InterfaceDefinition } from '../interface/definition.js';
 import type { PropertyName, PropertyValue } from '../interface/typed.js';
 import { MatchRule } from '../match/match-rule.js';
 import type { Message } from '../message/message.js';
+import { PROPERTIES } from '../types/standard-names.js';
 import type { CallOptions, WaitOptions } from './call.js';
 import type { Proxy } from './proxy.js';
 import type { Subscription } from './subscription.js';
-
-const PROPERTIES_INTERFACE = 'org.freedesktop.DBus.Properties';
 
 /** Names of properties that have changed; an iteration of the cache gives them. */
 export interface PropertyChanges<Name extends string = string> {
@@ -41,7 +40,7 @@ export class PropertyCache<Definition extends InterfaceDefinition> {
       type: 'signal',
       sender: target.destination,
       path: target.path,
-      interface: PROPERTIES_INTERFACE,
+      interface: PROPERTIES,
       member: 'PropertiesChanged',
       args: { 0: target.definition.name },
     });
@@ -64,7 +63,7 @@ export class PropertyCache<Definition extends InterfaceDefinition> {
       ...options,
       destination,
       path,
-      interface: PROPERTIES_INTERFACE,
+      interface: PROPERTIES,
       member: 'GetAll',
       signature: 's',
       body: [definition.name],

@@ -21,11 +21,10 @@ import { MatchRule } from '../match/match-rule.js';
 import type { Message } from '../message/message.js';
 import type { ValuesOf } from '../types/infer.js';
 import { parseSignature } from '../types/signature.js';
+import { PROPERTIES } from '../types/standard-names.js';
 import type { WaitOptions } from './call.js';
 import type { Endpoint } from './endpoint.js';
 import type { CallbackOptions, Subscription, SubscriptionOptions } from './subscription.js';
-
-const PROPERTIES_INTERFACE = 'org.freedesktop.DBus.Properties';
 
 /** How a call of a proxy waits, and its flags. */
 export interface ProxyCallOptions extends WaitOptions {
@@ -179,7 +178,7 @@ export class Proxy<Definition extends InterfaceDefinition> {
     body: readonly unknown[],
     replySignature: Reply,
     options: ProxyCallOptions | undefined,
-    interfaceName: string = PROPERTIES_INTERFACE,
+    interfaceName: string = PROPERTIES,
   ): Promise<ValuesOf<Reply>> {
     const { destination, path } = this;
     return this.endpoint.call<string, Reply>({

@@ -3,8 +3,7 @@
  */
 import { DBusError } from '../base/errors.js';
 import type { SaslResult } from '../handshake/sasl-client.js';
-import { type Message, MessageType } from '../message/message.js';
-import type { OutgoingMessage } from '../protocol/protocol.js';
+import { type Message, MessageType, type UnsentMessage } from '../message/message.js';
 import {
   callChannel,
   closeChannel,
@@ -47,7 +46,7 @@ class LinkEvents implements LinkObserver {
     });
   }
 
-  sent(message: OutgoingMessage, serial: number, byteLength: number): void {
+  sent(message: UnsentMessage, serial: number, byteLength: number): void {
     const { type } = message;
     if (type === MessageType.methodCall) {
       if (callChannel.hasSubscribers) callChannel.publish(this.#event({ ...message, serial }, byteLength));
@@ -63,7 +62,7 @@ class LinkEvents implements LinkObserver {
     }
   }
 
-  dropped(reason: DropReason, message: OutgoingMessage): void {
+  dropped(reason: DropReason, message: UnsentMessage): void {
     if (!dropChannel.hasSubscribers) return;
     const { type, interface: interfaceName, member, sender } = message;
     dropChannel.publish({

@@ -2,8 +2,7 @@
  * Who is told what happens on a link: nobody, until {@link observeLinks} is called. Layer 7: imports lower layers only.
  */
 import type { SaslResult } from '../handshake/sasl.js';
-import type { Message } from '../message/message.js';
-import type { OutgoingMessage } from '../protocol/protocol.js';
+import type { Message, UnsentMessage } from '../message/message.js';
 
 /**
  * Why a message was dropped: a subscriber does not take its signals fast enough; a reply to no call that waits, or from
@@ -23,9 +22,9 @@ export interface WatchedCall<Result> {
 export interface LinkObserver {
   authenticated(result: SaslResult): void;
   ended(cause: Error | undefined): void;
-  sent(message: OutgoingMessage, serial: number, byteLength: number): void;
+  sent(message: UnsentMessage, serial: number, byteLength: number): void;
   received(message: Message, byteLength: number): void;
-  dropped(reason: DropReason, message: OutgoingMessage): void;
+  dropped(reason: DropReason, message: UnsentMessage): void;
   watch<Result>(serial: number, take: (reply: Message) => Result): WatchedCall<Result> | undefined;
 }
 

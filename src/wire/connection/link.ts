@@ -6,8 +6,8 @@ import { AuthError, ClosedError, DBusError, OverloadError } from '../base/errors
 import { CLOSE_TIMEOUT_MS, MAX_PENDING_CALLS, MAX_QUEUED_BYTE_LENGTH } from '../base/limits.js';
 import type { Writer } from '../codec/writer.js';
 import type { SaslResult } from '../handshake/sasl-client.js';
-import { type Message, MessageType } from '../message/message.js';
-import { type Handshake, type OutgoingMessage, Protocol } from '../protocol/protocol.js';
+import { type Message, MessageType, type UnsentMessage } from '../message/message.js';
+import { type Handshake, Protocol } from '../protocol/protocol.js';
 import type { Transport } from '../transport/transport.js';
 import { throwIfAborted } from '../transport/when-aborted.js';
 import { type Deferred, deferred } from './deferred.js';
@@ -100,11 +100,7 @@ export class Link {
    * @throws {MarshalError} | {ClosedError} | {OverloadError} | {CancelledError} at once; nothing was sent then. The promise
    * rejects with {DeadlineError}, {CancelledError}, {ClosedError} or what `take` throws.
    */
-  call<Result>(
-    message: OutgoingMessage,
-    waiting: Waiting,
-    take: (reply: Message) => Result,
-  ): Promise<Result> {
+  call<Result>(message: UnsentMessage, waiting: Waiting, take: (reply: Message) => Result): Promise<Result> {
     throwIfAborted(waiting.signal);
     if (this.#pending.size >= MAX_PENDING_CALLS) {
       throw new OverloadError('too-many-calls', `${MAX_PENDING_CALLS} calls are waiting for their replies`);
@@ -119,7 +115,7 @@ export class Link {
   }
 
   /** Sends a message for which no reply is awaited; gives its serial. @throws {MarshalError} | {ClosedError} | {OverloadError} */
-  send(message: OutgoingMessage, sensitive: boolean): number {
+  send(message: UnsentMessage, sensitive: boolean): number {
     const { serial, writer } = this.#encode(message);
     this.#write(message, serial, writer, sensitive, false);
     return serial;
@@ -156,7 +152,7 @@ export class Link {
   }
 
   /** Encodes a message that may be written now. */
-  #encode(message: OutgoingMessage): { serial: number; writer: Writer } {
+  #encode(message: UnsentMessage): { serial: number; writer: Writer } {
     if (this.#ending !== undefined) throw new ClosedError(this.#ending.cause);
     const encoded = this.#protocol.send(message, this.#isTaken);
     if (this.#transport.queuedByteLength + encoded.writer.position > MAX_QUEUED_BYTE_LENGTH) {
@@ -166,13 +162,7 @@ export class Link {
     return encoded;
   }
 
-  #write(
-    message: OutgoingMessage,
-    serial: number,
-    writer: Writer,
-    sensitive: boolean,
-    urgent: boolean,
-  ): void {
+  #write(message: UnsentMessage, serial: number, writer: Writer, sensitive: boolean, urgent: boolean): void {
     const bytes = writer.lend();
     this.#recorder?.record(bytes, { ...message, serial }, sensitive);
     this.#observer?.sent(message, serial, bytes.length);

@@ -4,6 +4,7 @@
  */
 import { InvalidTextError } from '../base/errors.js';
 import type { CheckedSignature, InvalidSignature, SingleValueOf } from '../types/infer.js';
+import { STANDARD_INTERFACES } from '../types/standard-names.js';
 import { checkDefinition, quoteName } from './check.js';
 import type {
   InterfaceDefinition,
@@ -54,20 +55,15 @@ export type CheckedDefinition<D> = {
           : NoSuchField<keyof InterfaceDefinition>;
 };
 
-/** Interfaces that any object may have, and that are not the one a document is about. */
-const STANDARD: ReadonlySet<string> = new Set(
-  ['Introspectable', 'Peer', 'Properties', 'ObjectManager'].map((name) => `org.freedesktop.DBus.${name}`),
-);
-
 /** The interface that a document is about, of which nothing may have been left out. */
 function interfaceOf(xml: string, name: string | undefined): InterfaceDefinition {
   const { interfaces, ignored } = parseIntrospection(xml);
   const candidates =
     name === undefined
-      ? interfaces.filter((one) => !STANDARD.has(one.name))
+      ? interfaces.filter((one) => !STANDARD_INTERFACES.has(one.name))
       : interfaces.filter((one) => one.name === name);
   const fault = ignored.find(({ interface: owner }) =>
-    name === undefined ? owner !== undefined && !STANDARD.has(owner) : owner === name,
+    name === undefined ? owner !== undefined && !STANDARD_INTERFACES.has(owner) : owner === name,
   );
   if (fault !== undefined) throw invalidIntrospection(`${fault.part}: ${fault.reason}`, fault.offset);
   const [only] = candidates;

@@ -2,10 +2,7 @@
  * Messages of the four types, all but the serial, which belongs to the connection that sends them (D-Bus specification,
  * "Message Types"). Nothing is checked here: encoding does. Layer 3: imports lower layers only.
  */
-import { type Message, MessageFlag, MessageType } from './message.js';
-
-/** A message that has no serial yet. */
-export type UnsentMessage = Omit<Message, 'serial'>;
+import { type Message, MessageFlag, MessageType, type UnsentMessage } from './message.js';
 
 /** What a message carries: both, or neither. */
 export interface BodyOptions {

@@ -15,6 +15,7 @@ import {
   type Message,
   missingField,
   PROTOCOL_VERSION,
+  type UnsentMessage,
 } from './message.js';
 
 function invalid(path: string, detail: string): MarshalError {
@@ -57,7 +58,7 @@ export function encodeMessage(
 }
 
 /** As {@link encodeMessage}, of a message whose serial its connection has chosen, into a writer. */
-export function writeMessage(message: Omit<Message, 'serial'>, serial: number, endian?: Endian): Writer {
+export function writeMessage(message: UnsentMessage, serial: number, endian?: Endian): Writer {
   const { type, flags, signature, body } = message;
   if (!isByte(type) || type === 0) throw invalid('type', 'expected an integer from 1 to 255');
   if (!isByte(flags)) throw invalid('flags', 'expected an integer from 0 to 255');

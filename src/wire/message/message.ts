@@ -47,6 +47,9 @@ export interface Message {
   readonly body: readonly unknown[];
 }
 
+/** A message whose serial its connection is to choose. */
+export type UnsentMessage = Omit<Message, 'serial'>;
+
 /** Names of the header fields that are properties of a message. */
 export type HeaderFieldName =
   | 'path'

@@ -6,9 +6,9 @@
  * a property of it changes, and never with a value older than one already told.
  */
 import type { Variant } from '../codec/variant.js';
+import { OBJECT_MANAGER, PROPERTIES } from '../types/standard-names.js';
 import type { ExportedInterface, ObjectNode } from './object-tree.js';
 import { type Report, readProperties, whenAll } from './property-values.js';
-import { OBJECT_MANAGER, PROPERTIES } from './standard-names.js';
 
 /** Sends one signal. */
 export type EmitSignal = (

@@ -15,9 +15,10 @@ import type {
   ReadableName,
   WritableName,
 } from '../interface/typed.js';
+import { STANDARD_INTERFACES } from '../types/standard-names.js';
 import { compileInterface, type Implementation, type IncomingCall } from './implementation.js';
 import { type ObjectHost, ObjectRegistry, type RegistryOptions } from './object-registry.js';
-import { OBJECT_MANAGER_DEFINITION, STANDARD_INTERFACES } from './standard-interfaces.js';
+import { OBJECT_MANAGER_DEFINITION } from './standard-interfaces.js';
 
 interface Getter<Value> {
   /** Gives the value, now or later. */

@@ -7,8 +7,10 @@
  */
 import { ClosedError, DBusError, InvalidTextError, OverloadError } from '../base/errors.js';
 import { MAX_RUNNING_HANDLERS } from '../base/limits.js';
-import { type Message, MessageFlag, MessageType } from '../message/message.js';
+import { type BodyOptions, errorReply, methodReturn, signal as signalMessage } from '../message/builders.js';
+import { type Message, MessageFlag, MessageType, type UnsentMessage } from '../message/message.js';
 import { isObjectPath, LOCAL_PATH } from '../types/names.js';
+import { OBJECT_MANAGER, PEER } from '../types/standard-names.js';
 import { ChangeSignals } from './change-signals.js';
 import { ErrorName } from './error-names.js';
 import { type ExportedObject, type ExportOptions, exportedObject } from './exported-object.js';
@@ -19,12 +21,11 @@ import { type ExportedInterface, ObjectTree } from './object-tree.js';
 import { type ErrorPlace, isThenable } from './property-values.js';
 import { RunningCall } from './running-call.js';
 import { type StandardInterfaces, standardInterfaces } from './standard-interfaces.js';
-import { OBJECT_MANAGER, PEER } from './standard-names.js';
 
 /** What the registry needs of the connection it is on. */
 export interface ObjectHost {
   /** Sends a message under a serial that the connection chooses. @throws {ClosedError} | {OverloadError} | {MarshalError} */
-  send(message: Omit<Message, 'serial'>): void;
+  send(message: UnsentMessage): void;
   /** For `Peer.GetMachineId`; default `readMachineId`. @throws {DBusError} `no-machine-id` */
   machineId?(): string;
 }
@@ -226,7 +227,7 @@ export class ObjectRegistry {
     if (!this.#running.delete(call)) return;
     // Several values come as a tuple; a handler for none may return what it likes.
     const body = outLength === 0 ? [] : outLength === 1 ? [result] : (result as unknown[]);
-    this.#reply(call.message, { type: MessageType.methodReturn, signature: out, body });
+    this.#reply(call.message, { signature: out, body });
   }
 
   #fail(call: RunningCall, error: unknown): void {
@@ -241,16 +242,13 @@ export class ObjectRegistry {
   }
 
   /** Sends the one reply to `call`, if it wants one. Never throws. */
-  #reply(call: Message, part: ReplyPart): void {
+  #reply(call: Message, part: BodyOptions | Refusal): void {
     if ((call.flags & MessageFlag.noReplyExpected) !== 0) return;
     this.#changes.flush();
-    const send = (some: ReplyPart): void =>
-      this.#host.send({
-        flags: MessageFlag.noReplyExpected,
-        replySerial: call.serial,
-        ...(call.sender === undefined ? {} : { destination: call.sender }),
-        ...some,
-      });
+    const send = (some: BodyOptions | Refusal): void =>
+      this.#host.send(
+        'errorName' in some ? errorReply(call, some.errorName, some) : methodReturn(call, some),
+      );
     try {
       try {
         send(part);
@@ -276,16 +274,7 @@ export class ObjectRegistry {
     signature: string,
     body: readonly unknown[],
   ): void {
-    this.#host.send({
-      type: MessageType.signal,
-      flags: MessageFlag.noReplyExpected,
-      path,
-      interface: interfaceName,
-      member,
-      ...(destination === undefined ? {} : { destination }),
-      signature,
-      body,
-    });
+    this.#host.send(signalMessage({ destination, path, interface: interfaceName, member, signature, body }));
   }
 
   #report(error: unknown, place: ErrorPlace): void {
@@ -303,15 +292,13 @@ function ignoreRejection(value: unknown): void {
   if (isThenable(value)) Promise.resolve(value).then(undefined, () => undefined);
 }
 
-/** What tells one reply from another. */
-type ReplyPart = Pick<Message, 'type' | 'signature' | 'body'>;
-
-interface Refusal extends ReplyPart {
+/** An ERROR, but for whom it is for. */
+interface Refusal extends BodyOptions {
   readonly errorName: string;
 }
 
 function refused(errorName: string, text: string): Refusal {
-  return { type: MessageType.error, errorName, signature: 's', body: [text] };
+  return { errorName, signature: 's', body: [text] };
 }
 
 // Made once and without an Error, whose stack would cost five times the call: anyone can call what is not there.
@@ -324,7 +311,7 @@ const FAILED = refused(ErrorName.failed, 'the method failed');
 /** The ERROR that `error` becomes; what is not meant for the caller leaves no trace in it. */
 function errorOf(error: unknown): Refusal {
   if (!(error instanceof MethodError)) return FAILED;
-  return { type: MessageType.error, errorName: error.name, signature: error.signature, body: error.body };
+  return { errorName: error.name, signature: error.signature, body: error.body };
 }
 
 function placeOf({ path = '', interface: name = '', member = '' }: Message): ErrorPlace {

@@ -7,12 +7,12 @@ import type { InterfaceDefinition } from '../interface/definition.js';
 import { formatIntrospection } from '../interface/format-introspection.js';
 import type { MethodHandlers } from '../interface/typed.js';
 import { remember } from '../types/signature.js';
+import { INTROSPECTABLE, PEER, PROPERTIES } from '../types/standard-names.js';
 import { ErrorName } from './error-names.js';
 import { type Compiled, compileInterface, type IncomingCall, type Property } from './implementation.js';
 import { MethodError } from './method-error.js';
 import type { ObjectNode, ObjectTree } from './object-tree.js';
 import { type Report, readProperties, readProperty, whenAll } from './property-values.js';
-import { INTROSPECTABLE, OBJECT_MANAGER, PEER, PROPERTIES } from './standard-names.js';
 
 const PEER_DEFINITION = {
   name: PEER,
@@ -52,14 +52,6 @@ export const OBJECT_MANAGER_DEFINITION = {
     InterfacesRemoved: { signature: 'oas', names: ['object_path', 'interfaces'] },
   },
 } as const;
-
-/** Names that no implementation may take: their members are answered here. */
-export const STANDARD_INTERFACES: ReadonlySet<string> = new Set([
-  PEER,
-  INTROSPECTABLE,
-  PROPERTIES,
-  OBJECT_MANAGER,
-]);
 
 /** What the standard interfaces speak of. */
 export interface Exports {

@@ -7,11 +7,8 @@ import { ProtocolError } from '../base/errors.js';
 import type { Writer } from '../codec/writer.js';
 import type { SaslResult, SaslStep } from '../handshake/sasl-client.js';
 import { writeMessage } from '../message/encode.js';
-import type { Message } from '../message/message.js';
+import type { Message, UnsentMessage } from '../message/message.js';
 import { MessageParser } from '../message/parser.js';
-
-/** A message whose serial the connection is to choose. */
-export type OutgoingMessage = Omit<Message, 'serial'>;
 
 /** The authentication, from either side. */
 export interface Handshake {
@@ -93,7 +90,7 @@ export class Protocol {
    * for its reply.
    * @throws {MarshalError} as `encodeMessage`; no serial is used up then
    */
-  send(message: OutgoingMessage, isTaken: (serial: number) => boolean): { serial: number; writer: Writer } {
+  send(message: UnsentMessage, isTaken: (serial: number) => boolean): { serial: number; writer: Writer } {
     let serial = this.#lastSerial;
     do {
       serial = serial >= LAST_SERIAL ? 1 : serial + 1;
