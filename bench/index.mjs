@@ -1,6 +1,7 @@
 /** `npm run bench`: measures the built package. `--help` tells the options. */
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
+import { runCommandLine } from './lib/command-line.mjs';
 import { formatResults, runGroup } from './lib/run.mjs';
 
 const AREAS = ['wire', 'secret', 'stash'];
@@ -49,11 +50,4 @@ async function main() {
   return 0;
 }
 
-try {
-  process.exitCode = await main();
-} catch (error) {
-  if (!(error instanceof TypeError && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS')))
-    throw error;
-  console.error(`${error.message}\n\n${HELP}`);
-  process.exitCode = 2;
-}
+await runCommandLine(main, HELP);
