@@ -18,7 +18,6 @@ import {
 import {
   authenticatedClient,
   busReply,
-  Escapes,
   flood,
   frame,
   type HostileServer,
@@ -28,6 +27,7 @@ import {
   serveSasl,
   UNIQUE_NAME,
   usedByteLength,
+  watchEachTest,
 } from '../support/hostile-peer.js';
 
 const MEBIBYTE = 0x10_0000;
@@ -38,14 +38,7 @@ const ECHO = {
 } as const;
 const PING = { destination: ':1.5', path: '/', member: 'Ping', replySignature: 's' } as const;
 
-let escapes: Escapes;
-beforeEach(() => {
-  escapes = new Escapes();
-});
-afterEach(async () => {
-  expect(await escapes.leaks()).toEqual([]);
-  expect(escapes.errors).toEqual([]);
-});
+watchEachTest();
 
 /** What `act` leaves in memory, in MiB. */
 async function growth(act: () => Promise<void>): Promise<number> {

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { afterEach, beforeEach, expect } from 'vitest';
 import { createMemoryPair, encodeMessage, type Message, MessageParser } from '../../src/wire/index.js';
 
 export const GUID = '0123456789abcdef0123456789abcdef';
@@ -251,6 +252,18 @@ export class Escapes {
     }
     return left();
   }
+}
+
+/** Sees to it that no test of the file lets anything escape, or leaves anything behind. */
+export function watchEachTest(): void {
+  let escapes: Escapes;
+  beforeEach(() => {
+    escapes = new Escapes();
+  });
+  afterEach(async () => {
+    expect(await escapes.leaks()).toEqual([]);
+    expect(escapes.errors).toEqual([]);
+  });
 }
 
 function resources(): Map<string, number> {

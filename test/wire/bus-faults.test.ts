@@ -1,6 +1,6 @@
 /** Buses that refuse, fall silent, or go away at the worst moment: every wait ends, and nothing of one subscription harms another. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import {
   type Bus,
   type BusOptions,
@@ -22,6 +22,7 @@ import {
   serveBus,
   serveSasl,
 } from '../support/hostile-peer.js';
+import { closeAfterEach } from '../support/opened.js';
 import { type Answer, openScriptedBus } from '../support/scripted-peer.js';
 
 const CALL = { destination: ':1.9', path: '/', member: 'Get' };
@@ -48,10 +49,7 @@ async function outcome(promise: Promise<unknown>, withinMs = 500): Promise<unkno
   ]);
 }
 
-const open: { close(): Promise<unknown> }[] = [];
-afterEach(async () => {
-  for (const one of open.splice(0)) await one.close();
-});
+const open = closeAfterEach();
 
 /** A bus that can be lost; it comes back unless it `refuses`. */
 class LostBus {

@@ -2,7 +2,7 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { getEventListeners } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import {
   accept,
   connect,
@@ -25,7 +25,8 @@ import {
   hostileSocket,
   serveBus,
 } from '../support/hostile-peer.js';
-import { type Answer, openScriptedBus, ScriptedPeer } from '../support/scripted-peer.js';
+import { closeAfterEach, scriptedBusIn } from '../support/opened.js';
+import { type Answer, ScriptedPeer } from '../support/scripted-peer.js';
 
 const REFUSED = { errorName: 'org.freedesktop.DBus.Error.LimitsExceeded' };
 const SIGNAL = {
@@ -49,17 +50,8 @@ function agree({ member = '' }: Message): Exclude<Answer, undefined> {
   return member === 'GetNameOwner' ? { signature: 's', body: [':1.5'] } : { signature: '', body: [] };
 }
 
-const open: { close(): Promise<unknown> }[] = [];
-afterEach(async () => {
-  for (const one of open.splice(0)) await one.close();
-});
-async function scripted(
-  ...parameters: Parameters<typeof openScriptedBus>
-): ReturnType<typeof openScriptedBus> {
-  const made = await openScriptedBus(...parameters);
-  open.push(made.bus);
-  return made;
-}
+const open = closeAfterEach();
+const scripted = scriptedBusIn(open);
 const membersOf = (peer: ScriptedPeer): (string | undefined)[] => peer.calls.map(({ member }) => member);
 
 describe('a subscription', () => {

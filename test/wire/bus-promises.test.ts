@@ -1,6 +1,6 @@
 /** What connections promise, each seen from outside: deadlines, room, what is whose, what is recorded, what is left behind. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import {
   accept,
   type Bus,
@@ -21,7 +21,8 @@ import {
   serveSasl,
   UNIQUE_NAME,
 } from '../support/hostile-peer.js';
-import { type Answer, openScriptedBus, ScriptedPeer } from '../support/scripted-peer.js';
+import { closeAfterEach, scriptedBusIn } from '../support/opened.js';
+import { type Answer, ScriptedPeer } from '../support/scripted-peer.js';
 
 const CALL = { destination: ':1.9', path: '/', interface: 'a.b', member: 'Get' };
 const BUS = { destination: 'org.freedesktop.DBus', path: '/org/freedesktop/DBus', member: 'GetId' };
@@ -29,17 +30,8 @@ const SIGNAL = { type: 4, flags: 1, path: '/', interface: 'a.b', member: 'M', se
 const silent = (): Answer => undefined;
 const empty = (): Answer => ({ signature: '', body: [] });
 
-const open: { close(): Promise<unknown> }[] = [];
-afterEach(async () => {
-  for (const one of open.splice(0)) await one.close();
-});
-async function scripted(
-  ...parameters: Parameters<typeof openScriptedBus>
-): ReturnType<typeof openScriptedBus> {
-  const made = await openScriptedBus(...parameters);
-  open.push(made.bus);
-  return made;
-}
+const open = closeAfterEach();
+const scripted = scriptedBusIn(open);
 async function served(serve: (side: RawSide) => void): Promise<HostileServer> {
   const server = await hostileSocket(serve);
   open.push(server);

@@ -1,7 +1,7 @@
 /** Aborting, closing and losing a connection at every moment of its beginning: all or nothing, and nothing is left. */
 import { getEventListeners } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import {
   accept,
   connect,
@@ -10,7 +10,7 @@ import {
   openBus,
   reconnecting,
 } from '../../src/wire/index.js';
-import { busReply, Escapes, hostileSocket, serveBus } from '../support/hostile-peer.js';
+import { busReply, hostileSocket, serveBus, watchEachTest } from '../support/hostile-peer.js';
 import { type Answer, ScriptedPeer } from '../support/scripted-peer.js';
 
 const CALL = { destination: 'a.b', path: '/', member: 'Get' };
@@ -26,14 +26,7 @@ async function turns(count: number): Promise<void> {
   for (let turn = 0; turn < count; turn++) await Promise.resolve();
 }
 
-let escapes: Escapes;
-beforeEach(() => {
-  escapes = new Escapes();
-});
-afterEach(async () => {
-  expect(await escapes.leaks()).toEqual([]);
-  expect(escapes.errors).toEqual([]);
-});
+watchEachTest();
 
 it('openBus is aborted at every turn: it gives a bus, or has ended the transport', async () => {
   const outcomes = new Set<string>();
