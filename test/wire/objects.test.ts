@@ -9,8 +9,8 @@ import { parseIntrospection } from '../../src/wire/interface/introspection.js';
 import { ErrorName } from '../../src/wire/objects/error-names.js';
 import { implement, objectManager } from '../../src/wire/objects/implement.js';
 import type { IncomingCall } from '../../src/wire/objects/implementation.js';
-import { readMachineId } from '../../src/wire/objects/machine-id.js';
 import { MethodError } from '../../src/wire/objects/method-error.js';
+import { readMachineId } from '../../src/wire/transport/machine-id.js';
 import { CALLER, MACHINE_ID, settled, TestHost } from '../support/object-host.js';
 
 const PATH = '/org/example/Object';

@@ -9,13 +9,13 @@ import { ClosedError, DBusError, InvalidTextError, OverloadError } from '../base
 import { MAX_RUNNING_HANDLERS } from '../base/limits.js';
 import { type BodyOptions, errorReply, methodReturn, signal as signalMessage } from '../message/builders.js';
 import { type Message, MessageFlag, MessageType, type UnsentMessage } from '../message/message.js';
+import { readMachineId } from '../transport/machine-id.js';
 import { isObjectPath, LOCAL_PATH } from '../types/names.js';
 import { OBJECT_MANAGER, PEER } from '../types/standard-names.js';
 import { ChangeSignals } from './change-signals.js';
 import { ErrorName } from './error-names.js';
 import { type ExportedObject, type ExportOptions, exportedObject } from './exported-object.js';
 import type { Compiled, Implementation, Method } from './implementation.js';
-import { readMachineId } from './machine-id.js';
 import { MethodError } from './method-error.js';
 import { type ExportedInterface, ObjectTree } from './object-tree.js';
 import { type ErrorPlace, isThenable } from './property-values.js';

@@ -7,8 +7,9 @@ import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { ConnectError } from '../base/errors.js';
 import { type Address, parseAddress } from '../handshake/address.js';
+import { readMachineId } from './machine-id.js';
 
-/** Where the id of this machine is (D-Bus specification, "Universally-unique Machine ID"). */
+/** Where `dbus-launch` reads the id of this machine: its own file comes first. */
 export const MACHINE_ID_FILES: readonly string[] = ['/var/lib/dbus/machine-id', '/etc/machine-id'];
 
 function unsupported(detail: string, cause?: unknown): ConnectError {
@@ -24,15 +25,11 @@ function displayName(display: string): string {
 }
 
 function machineId(files: readonly string[]): string {
-  for (const file of files) {
-    try {
-      const id = readFileSync(file, 'latin1').trim();
-      if (/^[0-9a-f]{32}$/i.test(id)) return id;
-    } catch {
-      // The next one may be there.
-    }
+  try {
+    return readMachineId(files);
+  } catch (cause) {
+    throw unsupported('this machine has no id', cause);
   }
-  throw unsupported('this machine has no id');
 }
 
 /**

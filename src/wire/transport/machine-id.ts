@@ -1,6 +1,6 @@
 /**
- * The id of this machine, for `org.freedesktop.DBus.Peer.GetMachineId` (D-Bus specification, "UUIDs", and machine-id(5)).
- * Layer 8: imports lower layers and `node:fs`; only services need it.
+ * The id of this machine, for `org.freedesktop.DBus.Peer.GetMachineId` and session files (D-Bus specification, "UUIDs", and
+ * machine-id(5)). Layer 6: imports lower layers only.
  */
 import { readFileSync } from 'node:fs';
 import { DBusError } from '../base/errors.js';
