@@ -256,6 +256,18 @@ describe('while the bus is lost', () => {
     expect(attempts).toBeGreaterThan(3);
   });
 
+  it('an attempt that the end of the time cuts short does not hide why those before it failed', async () => {
+    const refused = new Error('refused');
+    let attempts = 0;
+    const failingThenHanging = (): Promise<void> =>
+      attempts++ === 0 ? Promise.reject(refused) : new Promise(() => {});
+    const run = reconnecting({ initialDelayMs: 1, maxDelayMs: 1, giveUpAfterMs: 50 })
+      .attempts({ signal: new AbortController().signal, timeoutMs: 10_000 })
+      .run(new Error('lost'), failingThenHanging);
+    expect(await run).toBe(refused);
+    expect(attempts).toBe(2);
+  });
+
   it('a delay longer than a timer can hold is no storm of attempts', async () => {
     const endless = { initialDelayMs: Number.POSITIVE_INFINITY, maxDelayMs: Number.POSITIVE_INFINITY };
     const lost = await LostBus.open(agree, {}, endless);

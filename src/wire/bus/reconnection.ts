@@ -1,7 +1,7 @@
 /**
  * Connecting to a bus anew after the connection was lost. Layer 8: imports lower layers only.
  */
-import { DBusError } from '../base/errors.js';
+import { DBusError, DeadlineError } from '../base/errors.js';
 import { checkTimeout, withDeadline } from '../connection/deadline.js';
 import { whenAborted } from '../transport/when-aborted.js';
 
@@ -62,7 +62,7 @@ export class Attempts {
 
   /**
    * Tries `open` until it succeeds or the bus is closed, both of which give undefined, or until the time is over: gives the
-   * last error.
+   * error of the last attempt that was not cut short by that, or `cause` when there was none.
    */
   async run(
     cause: Error | undefined,
@@ -74,7 +74,7 @@ export class Attempts {
     if (onDisconnect !== undefined) queueMicrotask(() => onDisconnect(cause));
     const endsAt = performance.now() + giveUpAfterMs;
     const left = (): number => Math.max(0, endsAt - performance.now());
-    let failure = cause ?? new DBusError('disconnected', 'the peer closed the connection');
+    let failure: Error | undefined;
     // A bus that lets us in and hangs up at once must not be asked again and again at the pace of a first attempt.
     if (performance.now() - this.#connectedAt >= maxDelayMs) this.#delayMs = 0;
     while (left() > 0) {
@@ -83,16 +83,19 @@ export class Attempts {
       // Many clients lose a bus at one time, and must not all come back at one time.
       await sleep(Math.min(delayMs * (0.5 + Math.random() / 2), left()), signal);
       if (signal.aborted) return undefined;
+      const leftMs = left();
+      if (leftMs === 0) break;
       try {
-        await withDeadline({ timeoutMs: Math.min(timeoutMs, left()), signal, deadline: 'connect' }, open);
+        await withDeadline({ timeoutMs: Math.min(timeoutMs, leftMs), signal, deadline: 'connect' }, open);
         this.#connectedAt = performance.now();
         if (onReconnect !== undefined) queueMicrotask(onReconnect);
         return undefined;
       } catch (error) {
-        failure = error as Error;
+        const cutShort = leftMs < timeoutMs && error instanceof DeadlineError;
+        if (!cutShort) failure = error as Error;
       }
     }
-    return failure;
+    return failure ?? cause ?? new DBusError('disconnected', 'the peer closed the connection');
   }
 }
 
