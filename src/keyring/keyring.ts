@@ -22,6 +22,13 @@ export interface KeyringOptions extends OperationOptions {
   readonly env?: Readonly<Record<string, string | undefined>> | undefined;
   /** Milliseconds for each operation on the Secret Service; 25 s if not given. */
   readonly timeoutMs?: number | undefined;
+  /**
+   * Whether the Secret Service may ask the user, for instance to unlock what is locked; `allow` if not given. With
+   * `never` what is locked is an error.
+   */
+  readonly prompt?: 'allow' | 'never' | undefined;
+  /** Milliseconds for the user to answer; they are no part of `timeoutMs`; 120 s if not given. */
+  readonly promptTimeoutMs?: number | undefined;
 }
 
 /** An encrypted file of the sstash format. */
@@ -194,9 +201,9 @@ function assertKeyringOptions(options: KeyringOptions): void {
 }
 
 async function openPreferred(options: KeyringOptions): Promise<Backend> {
-  const { address, env, timeoutMs, signal } = options;
+  const { address, env, timeoutMs, prompt, promptTimeoutMs, signal } = options;
   try {
-    return await openSecretService({ address, env, timeoutMs, signal });
+    return await openSecretService({ address, env, timeoutMs, prompt, promptTimeoutMs, signal });
   } catch (error) {
     const mayUseStash = options.backend === undefined && options.stash !== undefined;
     if (!mayUseStash || !isAbsent(error)) throw error;

@@ -9,9 +9,19 @@ import { SecretServiceError } from './errors.js';
 /** Attributes as callers give them. Attributes are not secret: services show them while locked. */
 export type Attributes = Readonly<Record<string, string>> | ReadonlyMap<string, string>;
 
+/** How many attributes an item may be given. */
+const MAX_ATTRIBUTES = 1024;
+
+/** How long the names and values of an item's attributes may be, all together, in UTF-16 units. */
+const MAX_ATTRIBUTES_LENGTH: number = 2 ** 20;
+
+/** How long a label may be, in UTF-16 units. */
+const MAX_LABEL_LENGTH: number = 2 ** 16;
+
 /**
  * Reads the caller's attributes into a new Map.
- * @throws {SecretServiceError} `bad-argument` if a name or value is not a string.
+ * @throws {SecretServiceError} `bad-argument` if a name or value is not a string, there are more than 1,024 of
+ * them, or they are longer than 2^20 UTF-16 units: services keep them in memory, and in the clear.
  */
 export function readAttributes(attributes: Attributes): Map<string, string> {
   if (typeof attributes !== 'object' || attributes === null) {
@@ -20,11 +30,16 @@ export function readAttributes(attributes: Attributes): Map<string, string> {
   const entries: Iterable<[unknown, unknown]> =
     attributes instanceof Map ? attributes : Object.entries(attributes);
   const read = new Map<string, string>();
+  let length = 0;
   for (const [name, value] of entries) {
     if (typeof name !== 'string' || typeof value !== 'string') {
       throw new SecretServiceError('bad-argument', 'names and values of attributes must be strings');
     }
+    length += name.length + value.length;
     read.set(name, value);
+    if (read.size > MAX_ATTRIBUTES || length > MAX_ATTRIBUTES_LENGTH) {
+      throw new SecretServiceError('bad-argument', 'there are too many attributes, or they are too long');
+    }
   }
   return read;
 }
@@ -104,8 +119,15 @@ function isAddedByAnyService(name: string, value: string): boolean {
   return name === 'xdg:schema' ? GENERIC_SCHEMAS.has(value) : name === 'xdg:content-type';
 }
 
-/** The longest label made by {@link labelFor}, in UTF-16 units. */
-const MAX_LABEL_LENGTH = 100;
+/** @throws {SecretServiceError} `bad-argument` if `label` is no string, or longer than 2^16 UTF-16 units */
+export function assertLabel(label: unknown): asserts label is string {
+  if (typeof label !== 'string' || label.length > MAX_LABEL_LENGTH) {
+    throw new SecretServiceError('bad-argument', `the label must be a string of at most ${MAX_LABEL_LENGTH}`);
+  }
+}
+
+/** The longest label made by {@link labelFor}, in characters. */
+const MAX_MADE_LABEL_LENGTH = 100;
 
 /**
  * Gives the label to store an item under.
@@ -113,11 +135,9 @@ const MAX_LABEL_LENGTH = 100;
  * refuses an empty label, and takes `/` as the border of a folder.
  */
 export function labelFor(label: string | undefined, attributes: ReadonlyMap<string, string>): string {
-  if (label !== undefined && typeof label !== 'string') {
-    throw new SecretServiceError('bad-argument', 'the label must be a string');
-  }
+  if (label !== undefined) assertLabel(label);
   if (label !== undefined && label !== '') return label;
   const values = [...attributes].filter(([name, value]) => !name.startsWith('xdg:') && value !== '');
   const made = values.map(([, value]) => value.replaceAll('/', '_')).join(' ');
-  return Array.from(made).slice(0, MAX_LABEL_LENGTH).join('') || 'Secret';
+  return Array.from(made).slice(0, MAX_MADE_LABEL_LENGTH).join('') || 'Secret';
 }

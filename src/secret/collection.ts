@@ -4,16 +4,22 @@
  * Secret Service specification 0.2, "org.freedesktop.Secret.Collection".
  */
 
-import { type Attributes, labelFor, readAttributes } from './attributes.js';
-import type { Property } from './caller.js';
-import { createItem, searchCollection } from './collection-calls.js';
-import type { ServiceContext } from './context.js';
+import { type Attributes, assertLabel, labelFor, readAttributes } from './attributes.js';
+import {
+  type CollectionProperties,
+  createItem,
+  readCollectionProperties,
+  searchCollection,
+} from './calls/collection-calls.js';
+import { deleteObject } from './calls/item-calls.js';
+import { parseObjectPaths } from './calls/replies.js';
+import type { ServiceContext } from './connection/context.js';
+import { assertObject, type OperationOptions } from './connection/operation.js';
 import { SecretServiceError } from './errors.js';
 import { Item } from './item.js';
 import { COLLECTION_INTERFACE } from './names.js';
-import { assertObject, type OperationOptions } from './operation.js';
-import { parseBoolean, parseObjectPaths, parseString } from './replies.js';
 import { type SecretInput, SecretToStore } from './secret.js';
+import { SecretObject } from './secret-object.js';
 
 /** What an item is made of. */
 export interface NewItem {
@@ -36,27 +42,18 @@ export interface NewItem {
  * SecretServiceError (`not-found` if the collection is gone, `locked` if it has to be unlocked first),
  * DeadlineError or CancelledError.
  */
-export class Collection {
-  readonly path: string;
-  readonly #context: ServiceContext;
-
+export class Collection extends SecretObject {
   /** @internal Collections come from the service. */
   constructor(context: ServiceContext, path: string) {
-    this.#context = context;
-    this.path = path;
-  }
-
-  /** @internal Tells whether this collection came from the connection of `context`. */
-  belongsTo(context: ServiceContext): boolean {
-    return this.#context === context;
+    super(context, path, COLLECTION_INTERFACE);
   }
 
   /**
    * Makes a new item. A `Uint8Array` is copied before this method returns.
-   * @throws {SecretServiceError} `prompt-required`
+   * @throws {SecretServiceError} `prompt-required`, `prompt-dismissed`
    */
   async createItem(item: NewItem, options: OperationOptions = {}): Promise<Item> {
-    const operation = this.#context.begin(options);
+    const operation = this.context.begin(options);
     assertObject(item, 'the new item');
     const { replace = false } = item;
     if (typeof replace !== 'boolean') {
@@ -67,7 +64,7 @@ export class Collection {
     const secret = new SecretToStore(item.secret, item.contentType);
     try {
       const made = { label, attributes, secret, replace };
-      return new Item(this.#context, await createItem(this.#context, operation, this.path, made));
+      return new Item(this.context, await createItem(this.context, operation, this.path, made));
     } finally {
       secret.wipe();
     }
@@ -75,39 +72,34 @@ export class Collection {
 
   /** Finds the items of this collection that have all of `attributes`, locked ones as well. */
   async search(attributes: Attributes, options: OperationOptions = {}): Promise<Item[]> {
-    const operation = this.#context.begin(options);
-    const paths = await searchCollection(this.#context, operation, this.path, readAttributes(attributes));
-    return paths.map((path) => new Item(this.#context, path));
+    const operation = this.context.begin(options);
+    const paths = await searchCollection(this.context, operation, this.path, readAttributes(attributes));
+    return paths.map((path) => new Item(this.context, path));
   }
 
   /** Lists all items. */
   async items(options: OperationOptions = {}): Promise<Item[]> {
-    const paths = parseObjectPaths(await this.#get('Items', 'ao', options), 'Items');
-    return paths.map((path) => new Item(this.#context, path));
-  }
-
-  /** Reads the label. */
-  async label(options: OperationOptions = {}): Promise<string> {
-    return parseString(await this.#get('Label', 's', options), 'Label');
+    const paths = parseObjectPaths(await this.get('Items', 'ao', options), 'Items');
+    return paths.map((path) => new Item(this.context, path));
   }
 
   /** Writes the label. */
   async setLabel(label: string, options: OperationOptions = {}): Promise<void> {
-    const operation = this.#context.begin(options);
-    await this.#context.caller.setProperty(operation, this.#property('Label', 's'), label);
+    const operation = this.context.begin(options);
+    assertLabel(label);
+    await this.put('Label', 's', label, operation);
   }
 
-  /** Tells whether the collection is locked. */
-  async locked(options: OperationOptions = {}): Promise<boolean> {
-    return parseBoolean(await this.#get('Locked', 'b', options), 'Locked');
+  /** Reads the label, the times, the items' paths and whether the collection is locked, in one call. */
+  async properties(options: OperationOptions = {}): Promise<CollectionProperties> {
+    return await readCollectionProperties(this.context, this.context.begin(options), this.path);
   }
 
-  #property(name: string, signature: string): Property {
-    return { path: this.path, interface: COLLECTION_INTERFACE, name, signature };
-  }
-
-  async #get(name: string, signature: string, options: OperationOptions): Promise<unknown> {
-    const operation = this.#context.begin(options);
-    return await this.#context.caller.getProperty(operation, this.#property(name, signature));
+  /**
+   * Deletes the collection with all its items.
+   * @throws {SecretServiceError} `prompt-required`, `prompt-dismissed`
+   */
+  async delete(options: OperationOptions = {}): Promise<void> {
+    await deleteObject(this.context, this.context.begin(options), this.path, COLLECTION_INTERFACE);
   }
 }

@@ -12,8 +12,11 @@
  *   two, where they are certain, from the rest.
  * - `not-found`: the collection or item does not exist, or no longer.
  * - `no-default-collection`: no collection has the alias `default`.
- * - `locked`: the collection or item has to be unlocked first.
- * - `prompt-required`: the service wants to ask the user; `promptPath` is the prompt, already dismissed.
+ * - `locked`: the collection or item has to be unlocked first; `lockedPaths` says which, where that is known.
+ * - `prompt-required`: the service wants to ask the user, which the options forbid; `promptPath` is the prompt, already
+ *   dismissed.
+ * - `prompt-dismissed`: the user, or the service in their place, has refused the prompt `promptPath`.
+ * - `schema`: attributes are not of the schema they were read with.
  * - `session`: no session as asked for could be opened, or the service no longer knows ours.
  * - `bad-secret`: a secret came that does not decrypt, or belongs to another session.
  * - `bad-reply`: the service answered with something the specification does not allow.
@@ -38,13 +41,17 @@ export type SecretServiceErrorCode =
   | 'not-found'
   | 'not-supported'
   | 'not-text'
+  | 'prompt-dismissed'
   | 'prompt-required'
+  | 'schema'
   | 'session';
 
 /** What a {@link SecretServiceError} may carry beside its code and message. */
 export interface SecretServiceErrorOptions extends ErrorOptions {
   /** The prompt the service wanted to show. */
   readonly promptPath?: string;
+  /** What has to be unlocked. */
+  readonly lockedPaths?: readonly string[];
   /** Whether it is certain that there is no service. */
   readonly isAbsent?: boolean;
 }
@@ -52,8 +59,10 @@ export interface SecretServiceErrorOptions extends ErrorOptions {
 /** An operation of the Secret Service failed; `code` says how, `cause` what came from below. */
 export class SecretServiceError extends Error {
   readonly code: SecretServiceErrorCode;
-  /** The object path of the prompt; with the code `prompt-required` only. */
+  /** The object path of the prompt; with the codes `prompt-required` and `prompt-dismissed` only. */
   declare readonly promptPath?: string;
+  /** The object paths of what has to be unlocked first; with the code `locked`, where they are known. */
+  declare readonly lockedPaths?: readonly string[];
   /**
    * With the code `not-available`: nothing is there at all, so that another place may be used instead. The environment
    * leads to no bus, or the name of the service has no owner and the bus knows no way to start one. False for
@@ -66,6 +75,7 @@ export class SecretServiceError extends Error {
     this.code = code;
     this.isAbsent = options.isAbsent ?? false;
     if (options.promptPath !== undefined) this.promptPath = options.promptPath;
+    if (options.lockedPaths !== undefined) this.lockedPaths = options.lockedPaths;
   }
 
   override get name(): string {

@@ -4,20 +4,20 @@
  * Secret Service specification 0.2, "org.freedesktop.Secret.Item".
  */
 
-import { type Attributes, labelFor, readAttributes } from './attributes.js';
-import type { ServiceContext } from './context.js';
+import { type Attributes, assertLabel, labelFor, readAttributes } from './attributes.js';
 import {
-  attributesProperty,
   deleteItem,
-  itemProperty,
+  type ItemProperties,
   readItemAttributes,
+  readItemProperties,
   readSecret,
-  writeLabel,
   writeSecret,
-} from './item-calls.js';
-import type { OperationOptions } from './operation.js';
-import { parseBoolean, parseString } from './replies.js';
+} from './calls/item-calls.js';
+import type { ServiceContext } from './connection/context.js';
+import type { OperationOptions } from './connection/operation.js';
+import { ITEM_INTERFACE } from './names.js';
 import { type Secret, type SecretInput, SecretToStore } from './secret.js';
+import { SecretObject } from './secret-object.js';
 
 /** What storing a secret takes. */
 export interface SetSecretOptions extends OperationOptions {
@@ -33,19 +33,10 @@ export interface SetSecretOptions extends OperationOptions {
  * rejects with SecretServiceError (`not-found` if the item is gone, `locked` if it has to be unlocked
  * first), DeadlineError or CancelledError.
  */
-export class Item {
-  readonly path: string;
-  readonly #context: ServiceContext;
-
+export class Item extends SecretObject {
   /** @internal Items come from collections and searches. */
   constructor(context: ServiceContext, path: string) {
-    this.#context = context;
-    this.path = path;
-  }
-
-  /** @internal Tells whether this item came from the connection of `context`: others know nothing of it. */
-  belongsTo(context: ServiceContext): boolean {
-    return this.#context === context;
+    super(context, path, ITEM_INTERFACE);
   }
 
   /**
@@ -54,15 +45,15 @@ export class Item {
    * @throws {SecretServiceError} `bad-secret` if it does not decrypt.
    */
   async getSecret(options: OperationOptions = {}): Promise<Secret> {
-    return await readSecret(this.#context, this.#context.begin(options), this.path);
+    return await readSecret(this.context, this.context.begin(options), this.path);
   }
 
   /** Replaces the secret. A `Uint8Array` is copied before this method returns. */
   async setSecret(secret: SecretInput, options: SetSecretOptions = {}): Promise<void> {
-    const operation = this.#context.begin(options);
+    const operation = this.context.begin(options);
     const stored = new SecretToStore(secret, options.contentType);
     try {
-      await writeSecret(this.#context, operation, this.path, stored);
+      await writeSecret(this.context, operation, this.path, stored);
     } finally {
       stored.wipe();
     }
@@ -70,25 +61,19 @@ export class Item {
 
   /**
    * Deletes the item.
-   * @throws {SecretServiceError} `prompt-required`
+   * @throws {SecretServiceError} `prompt-required`, `prompt-dismissed`
    */
   async delete(options: OperationOptions = {}): Promise<void> {
-    await deleteItem(this.#context, this.#context.begin(options), this.path);
-  }
-
-  /** Reads the label. */
-  async label(options: OperationOptions = {}): Promise<string> {
-    return parseString(await this.#get('Label', 's', options), 'Label');
+    await deleteItem(this.context, this.context.begin(options), this.path);
   }
 
   /** Writes the label. In the place of an empty one comes one made of the item's attributes. */
   async setLabel(label: string, options: OperationOptions = {}): Promise<void> {
-    const operation = this.#context.begin(options);
+    const operation = this.context.begin(options);
+    assertLabel(label);
     const attributes =
-      label === ''
-        ? await readItemAttributes(this.#context, operation, this.path)
-        : new Map<string, string>();
-    await writeLabel(this.#context, operation, this.path, labelFor(label, attributes));
+      label === '' ? await readItemAttributes(this.context, operation, this.path) : new Map<string, string>();
+    await this.put('Label', 's', labelFor(label, attributes), operation);
   }
 
   /**
@@ -96,23 +81,17 @@ export class Item {
    * @returns A new Map. Services add attributes of their own, such as `xdg:schema`.
    */
   async attributes(options: OperationOptions = {}): Promise<Map<string, string>> {
-    return await readItemAttributes(this.#context, this.#context.begin(options), this.path);
+    return await readItemAttributes(this.context, this.context.begin(options), this.path);
   }
 
   /** Replaces the attributes. Some services keep those that they have added. */
   async setAttributes(attributes: Attributes, options: OperationOptions = {}): Promise<void> {
-    const operation = this.#context.begin(options);
-    const wanted = readAttributes(attributes);
-    await this.#context.caller.setProperty(operation, attributesProperty(this.path), wanted);
+    const operation = this.context.begin(options);
+    await this.put('Attributes', 'a{ss}', readAttributes(attributes), operation);
   }
 
-  /** Tells whether the item is locked. */
-  async locked(options: OperationOptions = {}): Promise<boolean> {
-    return parseBoolean(await this.#get('Locked', 'b', options), 'Locked');
-  }
-
-  async #get(name: string, signature: string, options: OperationOptions): Promise<unknown> {
-    const operation = this.#context.begin(options);
-    return await this.#context.caller.getProperty(operation, itemProperty(this.path, name, signature));
+  /** Reads the label, the attributes, the times and whether the item is locked, in one call. */
+  async properties(options: OperationOptions = {}): Promise<ItemProperties> {
+    return await readItemProperties(this.context, this.context.begin(options), this.path);
   }
 }

@@ -41,6 +41,7 @@ const CODE_BY_ERROR_NAME: ReadonlyMap<string, SecretServiceErrorCode> = new Map<
   ['org.freedesktop.DBus.Error.NotSupported', 'not-supported'],
   ['org.freedesktop.DBus.Error.AccessDenied', 'access-denied'],
   ['org.freedesktop.DBus.Error.AuthFailed', 'access-denied'],
+  ['org.gnome.keyring.Error.Denied', 'access-denied'],
 ]);
 
 const SPAWN_ERROR_PREFIX = 'org.freedesktop.DBus.Error.Spawn.';
@@ -80,4 +81,10 @@ function codeForErrorName(name: string): SecretServiceErrorCode {
 /** Tells whether `error` is a SecretServiceError with one of `codes`. */
 export function hasCode(error: unknown, ...codes: SecretServiceErrorCode[]): error is SecretServiceError {
   return error instanceof SecretServiceError && codes.includes(error.code);
+}
+
+/** The D-Bus error name that the service, or the bus in its place, answered with; undefined for any other error. */
+export function errorNameOf(error: unknown): string | undefined {
+  if (!(error instanceof SecretServiceError) || !(error.cause instanceof ErrorReply)) return undefined;
+  return error.cause.name;
 }

@@ -13,6 +13,9 @@ export const SESSION_INTERFACE = 'org.freedesktop.Secret.Session';
 export const PROMPT_INTERFACE = 'org.freedesktop.Secret.Prompt';
 export const PROPERTIES_INTERFACE = 'org.freedesktop.DBus.Properties';
 
+/** GNOME Keyring's own interface at the path of the service; the name is its authors' warning. */
+export const GNOME_INTERFACE = 'org.gnome.keyring.InternalUnsupportedGuiltRiddenInterface';
+
 export const BUS_NAME = 'org.freedesktop.DBus';
 export const BUS_PATH = '/org/freedesktop/DBus';
 
@@ -21,6 +24,9 @@ export const NO_OBJECT = '/';
 
 /** The alias of the collection that programs use when they name none. */
 export const DEFAULT_ALIAS = 'default';
+
+/** The alias of the collection that lasts as long as the service does. */
+export const SESSION_ALIAS = 'session';
 
 /** The signature of a Secret struct: session, parameters, value, content type. */
 export const SECRET_SIGNATURE = '(oayays)';

@@ -6,70 +6,66 @@
 
 import {
   type Attributes,
+  assertLabel,
   attributesKey,
   labelFor,
   readAttributes,
   readSelectiveAttributes,
 } from './attributes.js';
+import {
+  createCollection,
+  readAlias,
+  readAnyCollection,
+  readCollections,
+  readDefaultCollection,
+  readOrCreateDefaultCollection,
+  searchService,
+  writeAlias,
+} from './calls/collection-calls.js';
+import { type ItemProperties, readAllProperties } from './calls/item-calls.js';
+import { lockAll, unlockAll } from './calls/locking.js';
+import { readSecrets } from './calls/read-secrets.js';
+import { parseString } from './calls/replies.js';
+import { Turns } from './calls/turns.js';
+import * as verbs from './calls/verbs.js';
 import { Collection } from './collection.js';
-import { readAlias, readDefaultCollection, searchService } from './collection-calls.js';
-import type { OpenedService } from './connect.js';
-import { type BusOptions, type ConnectOptions, openBusFor, openService, serviceExists } from './connect.js';
-import { ServiceContext } from './context.js';
+import { attach, type ConnectOptions, openBusFor, readAttachSettings } from './connection/connect.js';
+import { type Attached, ServiceContext } from './connection/context.js';
+import type { OperationOptions } from './connection/operation.js';
+import type { SessionInfo } from './connection/session.js';
 import { SecretServiceError } from './errors.js';
 import { Item } from './item.js';
-import { hasCode } from './map-error.js';
-import { COLLECTION_INTERFACE, SERVICE_INTERFACE, SERVICE_PATH } from './names.js';
-import { Operation, type OperationOptions } from './operation.js';
-import { readSecrets } from './read-secrets.js';
-import { parseObjectPaths, parseString } from './replies.js';
+import { COLLECTION_INTERFACE } from './names.js';
+import { type Probe, probeBus } from './probe.js';
 import { Secret, type SecretInput, SecretToStore } from './secret.js';
-import { closeSession, type SessionInfo } from './session.js';
-import * as verbs from './verbs.js';
-
-/** What a search finds. */
-export interface FoundItems {
-  readonly unlocked: Item[];
-  readonly locked: Item[];
-}
-
-/** What the verbs that find items by attributes take. */
-export interface MatchOptions extends OperationOptions {
-  /**
-   * Only the item made with exactly these attributes, and none that has them among others; false if not given.
-   * Attributes that services are known to add do not count. An item with more attributes was made by another program, or
-   * for another purpose: a search finds it all the same.
-   */
-  readonly exact?: boolean | undefined;
-}
-
-/** What {@link SecretService.set} takes beside the attributes and the secret. */
-export interface SetOptions extends OperationOptions {
-  /** The label, also for an item that exists. Without it, or empty, one is made of the attributes. */
-  readonly label?: string | undefined;
-  /** As in `Item.setSecret`. */
-  readonly contentType?: string | undefined;
-  /** Where to look and store. Without it every collection is looked in, and the default one stored in. */
-  readonly collection?: Collection | undefined;
-}
+import {
+  assertString,
+  type CreateCollectionOptions,
+  type DefaultCollectionOptions,
+  type FoundItem,
+  type FoundItems,
+  type MatchOptions,
+  readWanted,
+  type SetOptions,
+} from './service-options.js';
+import { Watch, type WatchOptions } from './watch.js';
 
 /**
  * A connection to the Secret Service with an open session.
  *
- * Every method rejects with SecretServiceError, or with the wire's DeadlineError and CancelledError.
- * Each bounds its whole run by `timeoutMs`. No method shows a prompt: where the service wants
- * one, it is dismissed and the method rejects with `prompt-required`.
+ * Every method rejects with SecretServiceError, or with the wire's DeadlineError and CancelledError. `timeoutMs` bounds
+ * all the calls of a method together, `promptTimeoutMs` each wait for the user. The service may restart: the next
+ * operation opens a session with the new one.
  */
 export class SecretService {
-  readonly #opened: OpenedService;
   readonly #context: ServiceContext;
-  /** When the `set`s under way for the same attributes have ended. */
-  readonly #setting = new Map<string, Promise<unknown>>();
+  readonly #isBusOurs: boolean;
+  readonly #setting = new Turns();
   #closing: Promise<void> | undefined;
 
-  private constructor(opened: OpenedService) {
-    this.#opened = opened;
-    this.#context = new ServiceContext(opened.caller, opened.session, opened.timeoutMs);
+  private constructor(context: ServiceContext, isBusOurs: boolean) {
+    this.#context = context;
+    this.#isBusOurs = isBusOurs;
   }
 
   /**
@@ -79,21 +75,62 @@ export class SecretService {
    * tells which); `session` if the service has no session that is allowed.
    */
   static async connect(options: ConnectOptions = {}): Promise<SecretService> {
-    return new SecretService(await openService(options));
+    const settings = readAttachSettings(options);
+    const { bus, isOurs } = await openBusFor(options);
+    try {
+      const open = (signal: AbortSignal | undefined): Promise<Attached> => attach(bus, settings, signal);
+      const context = new ServiceContext(bus, await open(options.signal), open, settings.defaults);
+      return new SecretService(context, isOurs);
+    } catch (error) {
+      if (isOurs) await bus.close();
+      throw error;
+    }
   }
 
-  /** The session in force: which algorithm, and whether secrets are encrypted while they travel. */
+  /** @internal */
+  get context(): ServiceContext {
+    return this.#context;
+  }
+
+  /**
+   * The session in force: which algorithm, and whether secrets are encrypted while they travel. Another one after the
+   * service has restarted.
+   */
   get session(): SessionInfo {
     return this.#context.session;
   }
 
+  /** Tells how the service is now, without side effects; also whether the one that we are connected to has gone. */
+  async probe(options: OperationOptions = {}): Promise<Probe> {
+    return await probeBus(this.#context.bus, this.#context.begin(options));
+  }
+
   /**
    * Finds the collection with the alias `default`.
-   * @throws {SecretServiceError} `no-default-collection`
+   * @throws {SecretServiceError} `no-default-collection`; with `create`, `prompt-required` and `prompt-dismissed`
    */
-  async defaultCollection(options: OperationOptions = {}): Promise<Collection> {
+  async defaultCollection(options: DefaultCollectionOptions = {}): Promise<Collection> {
     const operation = this.#context.begin(options);
-    return new Collection(this.#context, await readDefaultCollection(this.#context, operation));
+    const { create = false } = options;
+    if (typeof create !== 'boolean') assertLabel(create);
+    const path =
+      create === false
+        ? await readDefaultCollection(this.#context, operation)
+        : await readOrCreateDefaultCollection(
+            this.#context,
+            operation,
+            create === true || create === '' ? undefined : create,
+          );
+    return new Collection(this.#context, path);
+  }
+
+  /**
+   * Finds a collection to store in: the default one, else the one that lasts as long as the service, else the first.
+   * @throws {SecretServiceError} `no-default-collection` if there is none at all
+   */
+  async anyCollection(options: OperationOptions = {}): Promise<Collection> {
+    const operation = this.#context.begin(options);
+    return new Collection(this.#context, await readAnyCollection(this.#context, operation));
   }
 
   /**
@@ -102,26 +139,76 @@ export class SecretService {
    */
   async collection(aliasOrPath: string, options: OperationOptions = {}): Promise<Collection> {
     const operation = this.#context.begin(options);
-    const { caller } = this.#context;
-    if (typeof aliasOrPath !== 'string') {
-      throw new SecretServiceError('bad-argument', 'the alias or path must be a string');
-    }
+    assertString(aliasOrPath, 'the alias or path');
     if (!aliasOrPath.startsWith('/')) {
       const path = await readAlias(this.#context, operation, aliasOrPath);
       if (path === undefined) throw new SecretServiceError('not-found', 'no collection has this alias');
       return new Collection(this.#context, path);
     }
     const label = { path: aliasOrPath, interface: COLLECTION_INTERFACE, name: 'Label', signature: 's' };
-    parseString(await caller.getProperty(operation, label), 'Label');
+    parseString(await this.#context.getProperty(operation, label), 'Label');
     return new Collection(this.#context, aliasOrPath);
   }
 
   /** Lists all collections. */
   async collections(options: OperationOptions = {}): Promise<Collection[]> {
+    const paths = await readCollections(this.#context, this.#context.begin(options));
+    return paths.map((path) => new Collection(this.#context, path));
+  }
+
+  /**
+   * Creates a collection; most services ask the user for a password to lock it with.
+   * @throws {SecretServiceError} `prompt-required`, `prompt-dismissed`
+   */
+  async createCollection(label: string, options: CreateCollectionOptions = {}): Promise<Collection> {
     const operation = this.#context.begin(options);
-    const property = { path: SERVICE_PATH, interface: SERVICE_INTERFACE, name: 'Collections' };
-    const value = await this.#context.caller.getProperty(operation, { ...property, signature: 'ao' });
-    return parseObjectPaths(value, 'Collections').map((path) => new Collection(this.#context, path));
+    const { alias = '' } = options;
+    assertLabel(label);
+    assertString(alias, 'the alias');
+    return new Collection(this.#context, await createCollection(this.#context, operation, label, alias));
+  }
+
+  /**
+   * Gives a collection an alias, or takes the alias away. Services differ in which aliases they let be set: `default` by all.
+   * @throws {SecretServiceError} `not-supported`, `not-found`
+   */
+  async setAlias(
+    alias: string,
+    collection: Collection | undefined,
+    options: OperationOptions = {},
+  ): Promise<void> {
+    const operation = this.#context.begin(options);
+    assertString(alias, 'the alias');
+    if (collection !== undefined) this.#assertOurs(collection);
+    await writeAlias(this.#context, operation, alias, collection?.path);
+  }
+
+  /**
+   * Unlocks many collections and items with one call, and one prompt at most.
+   * @returns Those that are unlocked now, in their order.
+   * @throws {SecretServiceError} `prompt-required`, `prompt-dismissed`, `not-found` if there is but one and it is gone
+   */
+  async unlock<Object extends Item | Collection>(
+    objects: Iterable<Object>,
+    options: OperationOptions = {},
+  ): Promise<Object[]> {
+    return await this.#change(unlockAll, objects, options);
+  }
+
+  /** Locks many collections and items. @returns Those that are locked now, in their order. @throws as {@link unlock} */
+  async lock<Object extends Item | Collection>(
+    objects: Iterable<Object>,
+    options: OperationOptions = {},
+  ): Promise<Object[]> {
+    return await this.#change(lockAll, objects, options);
+  }
+
+  /**
+   * Each change of a collection or an item that happens after `ready` of what is given has resolved, by whomever.
+   * @throws {SecretServiceError} `bad-argument`, `closed`
+   */
+  watch(options: WatchOptions = {}): Watch {
+    return new Watch(this.#context, options);
   }
 
   /** Finds the items of all collections that have all of `attributes`. Some services leave locked ones out. */
@@ -139,13 +226,8 @@ export class SecretService {
    */
   async getSecrets(items: Iterable<Item>, options: OperationOptions = {}): Promise<Map<Item, Secret>> {
     const operation = this.#context.begin(options);
-    if (typeof items?.[Symbol.iterator] !== 'function') {
-      throw new SecretServiceError('bad-argument', 'the items must be iterable');
-    }
-    const wanted = [...items];
-    for (const item of wanted) this.#assertOurs(item);
-    const paths = new Set(wanted.map((item) => item.path));
-    const byPath = await readSecrets(this.#context, operation, [...paths]);
+    const wanted = this.#readObjects(items);
+    const byPath = await readSecrets(this.#context, operation, pathsOf(wanted));
     const secrets = new Map<Item, Secret>();
     const given = new Set<Secret>();
     for (const item of wanted) {
@@ -156,6 +238,38 @@ export class SecretService {
       given.add(secret);
     }
     return secrets;
+  }
+
+  /**
+   * Reads the properties of many items, all at a time.
+   * @returns By the items given, in their order; what is gone, or does not show them while it is locked, is left out.
+   */
+  async getProperties(
+    items: Iterable<Item>,
+    options: OperationOptions = {},
+  ): Promise<Map<Item, ItemProperties>> {
+    const operation = this.#context.begin(options);
+    const wanted = this.#readObjects(items);
+    const byPath = await readAllProperties(this.#context, operation, pathsOf(wanted));
+    const properties = new Map<Item, ItemProperties>();
+    for (const item of wanted) {
+      const read = byPath.get(item.path);
+      if (read !== undefined && read !== 'locked') properties.set(item, read);
+    }
+    return properties;
+  }
+
+  /**
+   * Reads every item that has these attributes, among others or not, with its secret; with `exact` only those made with
+   * exactly these. Two round trips, however many there are.
+   * @throws {SecretServiceError} `locked` if one of them is locked and cannot be unlocked; `prompt-dismissed`
+   */
+  async findAll(attributes: Attributes, options: MatchOptions = {}): Promise<FoundItem[]> {
+    const operation = this.#context.begin(options);
+    const found = await verbs.findAll(this.#context, operation, readWanted(attributes, options));
+    return found.map(({ path, properties, secret }) =>
+      Object.assign(properties, { item: new Item(this.#context, path), secret }),
+    );
   }
 
   /**
@@ -191,7 +305,11 @@ export class SecretService {
       collectionPath: collection?.path,
     };
     try {
-      return new Item(this.#context, await this.#setInTurn(operation, item));
+      // Two at once for the same attributes would both find nothing and make two items.
+      const path = await this.#setting.take(attributesKey(wanted), operation, () =>
+        verbs.set(this.#context, operation, item),
+      );
+      return new Item(this.#context, path);
     } finally {
       stored.wipe();
     }
@@ -238,62 +356,40 @@ export class SecretService {
   }
 
   async #close(): Promise<void> {
-    const { caller, session, bus, isOurs } = this.#opened;
-    caller.close();
-    await closeSession(caller, session);
-    if (isOurs) await bus.close();
+    await this.#context.close();
+    if (this.#isBusOurs) await this.#context.bus.close();
   }
 
-  /** One at a time for the same attributes: two at once would both find nothing and make two items. */
-  async #setInTurn(operation: Operation, item: verbs.ItemToSet): Promise<string> {
-    const key = attributesKey(item.attributes);
-    const before = this.#setting.get(key);
-    const turn = (async () => {
-      if (before !== undefined) await operation.waitFor(before);
-      return await verbs.set(this.#context, operation, item);
-    })();
-    // A turn that gave up waiting has ended before the one it waited for.
-    const allSoFar = Promise.allSettled([before, turn]);
-    this.#setting.set(key, allSoFar);
-    void this.#forgetWhenEnded(key, allSoFar);
-    return await turn;
+  async #change<Object extends Item | Collection>(
+    change: typeof lockAll,
+    objects: Iterable<Object>,
+    options: OperationOptions,
+  ): Promise<Object[]> {
+    const operation = this.#context.begin(options);
+    const wanted = this.#readObjects(objects);
+    const changed = await change(this.#context, operation, wanted);
+    return wanted.filter(({ path }) => changed.has(path));
   }
 
-  async #forgetWhenEnded(key: string, allSoFar: Promise<unknown>): Promise<void> {
-    await allSoFar;
-    if (this.#setting.get(key) === allSoFar) this.#setting.delete(key);
+  /** @throws {SecretServiceError} `bad-argument` */
+  #readObjects<Object extends Item | Collection>(objects: Iterable<Object>): Object[] {
+    if (typeof objects?.[Symbol.iterator] !== 'function') {
+      throw new SecretServiceError('bad-argument', 'the items must be iterable');
+    }
+    const read = [...objects];
+    for (const object of read) this.#assertOurs(object);
+    return read;
   }
 
   #assertOurs(object: Item | Collection): void {
     const isObject = object instanceof Item || object instanceof Collection;
-    if (!isObject || !object.belongsTo(this.#context)) {
+    if (!isObject || object.context !== this.#context) {
       throw new SecretServiceError('bad-argument', 'not an item or collection of this connection');
     }
   }
 }
 
-/** @throws {SecretServiceError} `bad-argument` */
-function readWanted(attributes: Attributes, options: MatchOptions): verbs.Wanted {
-  const { exact = false } = options;
-  if (typeof exact !== 'boolean') throw new SecretServiceError('bad-argument', 'exact must be a boolean');
-  return { attributes: readSelectiveAttributes(attributes), isExact: exact };
-}
-
-/**
- * Tells whether a Secret Service is running on the bus, or can be started by it. Starts none, and opens
- * no session. False also if there is no bus.
- * @throws {SecretServiceError} for anything else; {DeadlineError}, {CancelledError}.
- */
-export async function isAvailable(options: BusOptions = {}): Promise<boolean> {
-  try {
-    const { bus, isOurs } = await openBusFor(options);
-    try {
-      return await serviceExists(bus, new Operation(options));
-    } finally {
-      if (isOurs) await bus.close();
-    }
-  } catch (error) {
-    if (hasCode(error, 'not-available')) return false;
-    throw error;
-  }
+/** Each path once. */
+function pathsOf(items: readonly Item[]): string[] {
+  return [...new Set(items.map(({ path }) => path))];
 }

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { concurrently } from '../../src/secret/concurrently.js';
+import { concurrently } from '../../src/secret/calls/concurrently.js';
 
 /** Lets everything that can go on go on. */
 const settle = async (): Promise<void> => await new Promise((resolve) => setImmediate(resolve));

@@ -117,7 +117,7 @@ describe('availability', () => {
 
   test('with a bus that answers wrongly', async () => {
     for (const [member, reply] of [
-      ['NameHasOwner', returned('u', 1)],
+      ['GetNameOwner', returned('u', 1)],
       ['ListActivatableNames', returned('s', 'org.freedesktop.secrets')],
     ] as const) {
       const service = new MockService();

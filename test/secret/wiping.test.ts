@@ -1,6 +1,6 @@
 /** Keys and what leads to them are wiped: the arrays are caught on their way, and read afterwards. */
 import { beforeEach, expect, test, vi } from 'vitest';
-import { Session } from '../../src/secret/session.js';
+import { Session } from '../../src/secret/connection/session.js';
 import { MockService } from './support/mock-service.js';
 
 const caught = vi.hoisted(() => ({ shared: [] as Uint8Array[], keys: [] as Uint8Array[] }));

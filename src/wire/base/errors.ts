@@ -115,13 +115,18 @@ export class ReplySignatureError extends DBusError {
   }
 }
 
+const AWAITED = { connect: 'connection', call: 'reply', activation: 'service', prompt: 'answer of the user' };
+
+/** What was waited for: a connection, a reply, a service to be started, a person. */
+export type DeadlineKind = keyof typeof AWAITED;
+
 /** A deadline ran out: `deadline` says which one, `timeoutMs` how long it was. */
 export class DeadlineError extends DBusError {
-  readonly deadline: 'connect' | 'call';
+  readonly deadline: DeadlineKind;
   readonly timeoutMs: number;
 
-  constructor(deadline: 'connect' | 'call', timeoutMs: number) {
-    super('deadline', `no ${deadline === 'call' ? 'reply' : 'connection'} within ${timeoutMs} ms`);
+  constructor(deadline: DeadlineKind, timeoutMs: number) {
+    super('deadline', `no ${AWAITED[deadline]} within ${timeoutMs} ms`);
     this.deadline = deadline;
     this.timeoutMs = timeoutMs;
   }

@@ -92,10 +92,10 @@ export class MockService {
     serveBus(transport, (call) => this.#respond(call));
   }
 
-  /** Connects a client to this service. */
+  /** Connects a client to this service; it shows no prompts unless it is told to. */
   async connect(options: ConnectOptions = {}): Promise<SecretService> {
     const { bus } = await this.openBus();
-    return await SecretService.connect({ bus, timeoutMs: 5_000, ...options });
+    return await SecretService.connect({ bus, timeoutMs: 5_000, prompt: 'never', ...options });
   }
 
   /** Encodes a secret for a session, as this service does. */

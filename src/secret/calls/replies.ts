@@ -3,9 +3,9 @@
  * what the specification promises, because the service is not trusted and the bus may be the caller's.
  */
 
-import { Variant } from '../wire/index.js';
-import { SecretServiceError } from './errors.js';
-import { NO_OBJECT } from './names.js';
+import { Variant } from '../../wire/index.js';
+import { SecretServiceError } from '../errors.js';
+import { NO_OBJECT } from '../names.js';
 
 /** A Secret struct as it travels: session, parameters, value, content type. */
 export type SecretStruct = [session: string, parameters: Uint8Array, value: Uint8Array, contentType: string];
@@ -78,6 +78,40 @@ export function parseBytes(value: unknown, what: string): Uint8Array {
 export function parseMap(value: unknown, what: string): ReadonlyMap<unknown, unknown> {
   if (!(value instanceof Map)) throw badReply(`${what} is no dictionary`);
   return value;
+}
+
+/** @throws {SecretServiceError} `bad-reply` */
+export function parseProperties(value: unknown): ReadonlyMap<string, Variant> {
+  const properties = new Map<string, Variant>();
+  for (const [name, property] of parseMap(value, 'GetAll')) {
+    if (!(property instanceof Variant)) throw badReply('a property is no variant');
+    properties.set(parseString(name, 'the name of a property'), property);
+  }
+  return properties;
+}
+
+/**
+ * One of all properties.
+ * @throws {SecretServiceError} `bad-reply` if it is not there, or of another type
+ */
+export function valueOf(properties: ReadonlyMap<string, Variant>, name: string, signature: string): unknown {
+  return parseVariant(properties.get(name), signature, name);
+}
+
+/** A time of all properties; undefined also where the service does not have it. @throws {SecretServiceError} `bad-reply` */
+export function timeOf(properties: ReadonlyMap<string, Variant>, name: string): Date | undefined {
+  return properties.has(name) ? parseTime(valueOf(properties, name, 't'), name) : undefined;
+}
+
+/**
+ * Reads a time, which is in seconds since 1970.
+ * @returns Undefined for 0, which services give that do not know, and for what no Date can hold.
+ * @throws {SecretServiceError} `bad-reply`
+ */
+export function parseTime(value: unknown, what: string): Date | undefined {
+  if (typeof value !== 'bigint') throw badReply(`${what} is no 64-bit number`);
+  const date = new Date(Number(value) * 1000);
+  return value === 0n || Number.isNaN(date.getTime()) ? undefined : date;
 }
 
 /**

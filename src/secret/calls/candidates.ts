@@ -5,12 +5,12 @@
  * Secret Service specification 0.2, "Lookup Attributes".
  */
 
-import { includesAttributes, isSameItem } from './attributes.js';
+import { includesAttributes, isSameItem } from '../attributes.js';
+import type { ServiceContext } from '../connection/context.js';
+import type { Operation } from '../connection/operation.js';
+import { hasCode } from '../map-error.js';
 import { concurrently } from './concurrently.js';
-import type { ServiceContext } from './context.js';
 import { readItemAttributes } from './item-calls.js';
-import { hasCode } from './map-error.js';
-import type { Operation } from './operation.js';
 
 /**
  * How an item stands to the attributes that were searched for:

@@ -5,14 +5,14 @@
  * KeePassXC fails as a whole for one locked item, and others fail as a whole for one that is gone.
  */
 
+import type { ServiceCall, ServiceContext } from '../connection/context.js';
+import type { Operation } from '../connection/operation.js';
+import { hasCode } from '../map-error.js';
+import { SECRET_SIGNATURE, SERVICE_INTERFACE, SERVICE_PATH } from '../names.js';
+import type { Secret } from '../secret.js';
 import { concurrently } from './concurrently.js';
-import type { ServiceContext } from './context.js';
 import { readSecret } from './item-calls.js';
-import { hasCode } from './map-error.js';
-import { SECRET_SIGNATURE, SERVICE_INTERFACE, SERVICE_PATH } from './names.js';
-import type { Operation } from './operation.js';
 import { parseMap, parseObjectPath } from './replies.js';
-import type { Secret } from './secret.js';
 
 /**
  * The most items in one GetSecrets.
@@ -91,26 +91,27 @@ async function readBatch(
   batch: readonly string[],
   secrets: SecretsRead,
 ): Promise<void> {
-  let reply: unknown;
+  const asked = new Set(batch);
+  const call: ServiceCall = {
+    path: SERVICE_PATH,
+    interface: SERVICE_INTERFACE,
+    member: 'GetSecrets',
+    signature: 'aoo',
+    body: (session) => [batch, session.path],
+    replySignature: `a{o${SECRET_SIGNATURE}}`,
+  };
   try {
-    [reply] = await context.caller.call(operation, {
-      path: SERVICE_PATH,
-      interface: SERVICE_INTERFACE,
-      member: 'GetSecrets',
-      signature: 'aoo',
-      body: [batch, context.session.path],
-      replySignature: `a{o${SECRET_SIGNATURE}}`,
+    await context.call(operation, call, ([reply], { session }) => {
+      for (const [key, value] of parseMap(reply, 'GetSecrets')) {
+        const path = parseObjectPath(key, 'an item');
+        // What was not asked for is not given to the caller.
+        if (asked.has(path)) secrets.add(path, session.decode(value));
+      }
     });
   } catch (error) {
     // These can be the fault of one item; anything else would come again for each of them.
     if (hasCode(error, 'locked', 'not-found', 'failed', 'access-denied', 'not-supported')) return;
     throw error;
-  }
-  const asked = new Set(batch);
-  for (const [key, value] of parseMap(reply, 'GetSecrets')) {
-    const path = parseObjectPath(key, 'an item');
-    // What was not asked for is not given to the caller.
-    if (asked.has(path)) secrets.add(path, context.session.decode(value));
   }
 }
 

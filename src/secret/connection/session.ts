@@ -5,12 +5,18 @@
  * cipher are in `crypto/`; here are the negotiation and the Secret structs.
  */
 
-import { Variant } from '../wire/index.js';
-import type { Caller } from './caller.js';
-import { computeSharedSecret, generateKeyPair, isUnambiguous } from './crypto/key-agreement.js';
-import { decryptValue, deriveKey, encryptValue } from './crypto/secret-cipher.js';
-import { SecretServiceError } from './errors.js';
-import { hasCode } from './map-error.js';
+import { Variant } from '../../wire/index.js';
+import {
+  badReply,
+  parseObjectPath,
+  parseSecretStruct,
+  parseVariant,
+  type SecretStruct,
+} from '../calls/replies.js';
+import { computeSharedSecret, generateKeyPair, isUnambiguous } from '../crypto/key-agreement.js';
+import { decryptValue, deriveKey, encryptValue } from '../crypto/secret-cipher.js';
+import { SecretServiceError } from '../errors.js';
+import { hasCode } from '../map-error.js';
 import {
   ENCRYPTED_ALGORITHM,
   PLAIN_ALGORITHM,
@@ -18,10 +24,10 @@ import {
   SERVICE_PATH,
   SESSION_INTERFACE,
   type SessionAlgorithm,
-} from './names.js';
+} from '../names.js';
+import { Secret } from '../secret.js';
+import type { Caller } from './caller.js';
 import type { Operation } from './operation.js';
-import { badReply, parseObjectPath, parseSecretStruct, parseVariant, type SecretStruct } from './replies.js';
-import { Secret } from './secret.js';
 
 /**
  * Which sessions the caller allows:

@@ -1,0 +1,236 @@
+/**
+ * One connected service, as collections, items and verbs see it: calls that reach whoever is the service now.
+ *
+ * A service may restart at any time, and takes its sessions and their keys along. The next call finds
+ * the new owner of the name, opens a session with it, and goes on; a call that was under way is made again
+ * where that is safe. Holds no logic of the specification, so that all parts can share it without
+ * importing each other.
+ */
+
+import { type Bus, CancelledError, type Variant } from '../../wire/index.js';
+import { parseProperties, parseVariant } from '../calls/replies.js';
+import { SecretServiceError } from '../errors.js';
+import { errorNameOf } from '../map-error.js';
+import { type Call, type Caller, type Property, readingAllCall, readingCall, writingCall } from './caller.js';
+import { Operation, type OperationDefaults, type OperationOptions } from './operation.js';
+import { PromptQueue } from './prompt.js';
+import { closeSession, type Session } from './session.js';
+
+/** A session with one owner of the service's name. */
+export interface Attached {
+  readonly caller: Caller;
+  readonly session: Session;
+}
+
+/** A call whose arguments may depend on the session. */
+export interface ServiceCall extends Omit<Call, 'body'> {
+  readonly body?: readonly unknown[] | ((session: Session) => readonly unknown[]);
+  /**
+   * Whether the call may be made a second time when nobody knows whether the first took effect; true if not given. A
+   * call that certainly took no effect is made again in any case.
+   */
+  readonly isRepeatable?: boolean;
+  /** What the call is for, for messages; the member if not given. */
+  readonly step?: string;
+}
+
+/** One connected service. */
+export class ServiceContext {
+  readonly bus: Bus;
+  readonly prompts: PromptQueue;
+  readonly #open: (signal: AbortSignal) => Promise<Attached>;
+  readonly #defaults: OperationDefaults;
+  readonly #closing = new AbortController();
+  #attached: Attached;
+  /** Which connection to which bus the session was opened over. */
+  #busName: string;
+  #isAttached = true;
+  #attaching: Promise<Attached> | undefined;
+
+  /** @param open - Opens a session with the present owner of the name, starting the service if need be. */
+  constructor(
+    bus: Bus,
+    attached: Attached,
+    open: (signal: AbortSignal) => Promise<Attached>,
+    defaults: OperationDefaults,
+  ) {
+    this.bus = bus;
+    this.#attached = attached;
+    this.#busName = nameOn(bus);
+    this.#open = open;
+    this.#defaults = defaults;
+    this.prompts = new PromptQueue(this.closing);
+  }
+
+  /** Fires when the client is closed. */
+  get closing(): AbortSignal {
+    return this.#closing.signal;
+  }
+
+  /** The session in force, or the last one when the service has gone. */
+  get session(): Session {
+    return this.#attached.session;
+  }
+
+  /**
+   * Starts the clock of one operation.
+   * @throws {SecretServiceError} `bad-argument`, `closed`
+   */
+  begin(options: OperationOptions): Operation {
+    this.#assertOpen();
+    return new Operation(options, this.#defaults);
+  }
+
+  /** Calls a method of the service. @throws {SecretServiceError} of any code, {DeadlineError}, {CancelledError} */
+  call(operation: Operation, call: ServiceCall): Promise<readonly unknown[]>;
+  /** `take` makes the result, and knows who has answered. */
+  call<Result>(
+    operation: Operation,
+    call: ServiceCall,
+    take: (values: readonly unknown[], answering: Attached) => Result,
+  ): Promise<Result>;
+  async call(
+    operation: Operation,
+    { body: makeBody, isRepeatable = true, step, ...call }: ServiceCall,
+    take: (values: readonly unknown[], answering: Attached) => unknown = (values) => values,
+  ): Promise<unknown> {
+    for (let mayRepeat = true; ; mayRepeat = false) {
+      const attached = await this.#current(operation);
+      try {
+        const body = typeof makeBody === 'function' ? makeBody(attached.session) : makeBody;
+        const values = await attached.caller.call(
+          operation,
+          body === undefined ? call : { ...call, body },
+          step,
+        );
+        return take(values, attached);
+      } catch (error) {
+        const loss = this.#lossOf(error);
+        if (loss !== 'no') this.#detach(attached);
+        const isSafe = loss === 'before' || (loss === 'perhaps' && isRepeatable);
+        if (!mayRepeat || !isSafe || this.closing.aborted) throw error;
+      }
+    }
+  }
+
+  /**
+   * Calls a method that may answer with a prompt, which is the last value of its reply, and has the prompt settled.
+   * @returns The values of the reply, and what the prompt gave if there was one.
+   * @throws as {@link call} and {@link PromptQueue.settle}
+   */
+  async callPrompting(
+    operation: Operation,
+    call: ServiceCall,
+  ): Promise<{ readonly values: readonly unknown[]; readonly result: Variant | undefined }> {
+    const { values, caller } = await this.call(operation, call, (reply, answering) => ({
+      values: reply,
+      caller: answering.caller,
+    }));
+    return { values, result: await this.prompts.settle(caller, operation, values.at(-1), call.member) };
+  }
+
+  /** Reads a property. @returns Its value, of the type `property.signature`. @throws as {@link call} */
+  async getProperty(operation: Operation, property: Property): Promise<unknown> {
+    const step = `reading ${property.name}`;
+    const [value] = await this.call(operation, { ...readingCall(property), step });
+    return parseVariant(value, property.signature, property.name);
+  }
+
+  /** Reads all properties of an interface of an object. @throws as {@link call} */
+  async getProperties(
+    operation: Operation,
+    path: string,
+    interfaceName: string,
+  ): Promise<ReadonlyMap<string, Variant>> {
+    const [properties] = await this.call(operation, readingAllCall(path, interfaceName));
+    return parseProperties(properties);
+  }
+
+  /** Writes a property. @throws as {@link call} */
+  async setProperty(operation: Operation, property: Property, value: unknown): Promise<void> {
+    await this.call(operation, { ...writingCall(property, value), step: `writing ${property.name}` });
+  }
+
+  /**
+   * Ends the session and wipes its key. Later operations reject with `closed`; one under way rejects too, at
+   * the latest with its next call or secret. Never rejects, and settles within two seconds.
+   */
+  async close(): Promise<void> {
+    this.#closing.abort();
+    const { caller, session } = this.#attached;
+    await closeSession(caller, session);
+  }
+
+  #assertOpen(): void {
+    if (this.closing.aborted) {
+      throw new SecretServiceError('closed', 'the Secret Service client is closed');
+    }
+  }
+
+  async #current(operation: Operation): Promise<Attached> {
+    for (;;) {
+      this.#assertOpen();
+      // On another bus, or under another name of ours, the session's path and its owner's name mean others.
+      if (this.#isAttached && nameOn(this.bus) !== this.#busName) this.#detach(this.#attached);
+      if (this.#isAttached) return this.#attached;
+      this.#attaching ??= this.#attach();
+      await operation.waitFor(this.#attaching);
+    }
+  }
+
+  /** Finds the service anew. Operations share the attempt, and each waits for it as long as it may. */
+  #attach(): Promise<Attached> {
+    const signal = this.closing;
+    const attaching = (async () => {
+      try {
+        const busName = nameOn(this.bus);
+        const attached = await this.#open(signal);
+        if (signal.aborted) void closeSession(attached.caller, attached.session);
+        this.#attached = attached;
+        this.#busName = busName;
+        this.#isAttached = !signal.aborted;
+        return attached;
+      } catch (error) {
+        if (error instanceof CancelledError) this.#assertOpen();
+        throw error;
+      } finally {
+        this.#attaching = undefined;
+      }
+    })();
+    // Those who waited may all have given up.
+    attaching.catch(() => {});
+    return attaching;
+  }
+
+  #detach(attached: Attached): void {
+    if (attached !== this.#attached) return;
+    this.#isAttached = false;
+    attached.session.wipe();
+  }
+
+  /** Whether `error` means that the service or our session has gone, and whether before the call took effect. */
+  #lossOf(error: unknown): 'no' | 'before' | 'perhaps' {
+    const name = errorNameOf(error);
+    if (name !== undefined) return LOSSES.get(name) ?? 'no';
+    // Another call has found that the service was gone while this one decrypted the reply.
+    const wasWiped =
+      error instanceof SecretServiceError && error.code === 'closed' && error.cause === undefined;
+    return wasWiped ? 'perhaps' : 'no';
+  }
+}
+
+/**
+ * What the bus answers for a unique name that is gone, when the call cannot have been carried out; what it answers when the
+ * callee leaves with the call; and what a service says that does not know the session any more.
+ */
+const LOSSES: ReadonlyMap<string, 'before' | 'perhaps'> = new Map<string, 'before' | 'perhaps'>([
+  ['org.freedesktop.DBus.Error.ServiceUnknown', 'before'],
+  ['org.freedesktop.DBus.Error.NameHasNoOwner', 'before'],
+  ['org.freedesktop.Secret.Error.NoSession', 'before'],
+  ['org.freedesktop.DBus.Error.NoReply', 'perhaps'],
+  ['org.freedesktop.DBus.Error.Disconnected', 'perhaps'],
+]);
+
+function nameOn(bus: Bus): string {
+  return `${bus.guid} ${bus.uniqueName}`;
+}

@@ -1,0 +1,187 @@
+/**
+ * What happens when the service answers with a prompt: the one place for it.
+ *
+ * Secret Service specification 0.2, "Prompts and Prompting". A prompt does nothing until it is shown
+ * with `Prompt.Prompt`, and ends with the signal `Completed`. What has to hold whatever the service
+ * does: the signal cannot come before we listen for it, nothing waits for a person without a deadline,
+ * and a prompt nobody waits for any more is dismissed.
+ */
+
+import { type Bus, DeadlineError, Variant } from '../../wire/index.js';
+import { badReply, parsePath } from '../calls/replies.js';
+import { SecretServiceError } from '../errors.js';
+import { mapError } from '../map-error.js';
+import { NO_OBJECT, PROMPT_INTERFACE } from '../names.js';
+import type { Caller } from './caller.js';
+import { type Operation, waitAtMost } from './operation.js';
+
+/** Shows prompts one at a time, in the order they were asked for: a person answers one dialog at a time. */
+export class PromptQueue {
+  #last: Promise<unknown> = Promise.resolve();
+  readonly #closing: AbortSignal;
+
+  /** @param closing - Ends the waits: prompts that are shown or to be shown are dismissed, with the error `closed`. */
+  constructor(closing: AbortSignal) {
+    this.#closing = closing;
+  }
+
+  /**
+   * Goes on when the service no longer has to ask the user.
+   * @param prompt - What the service answered in the place of the prompt; `/` for none.
+   * @param member - The method that answered, for messages.
+   * @returns What the prompt gave, or undefined if there was none to show.
+   * @throws {SecretServiceError} `prompt-required` if the operation may show none, `prompt-dismissed`,
+   * `not-available` if the service ends meanwhile, `bad-reply`; {DeadlineError} with `deadline: 'prompt'`,
+   * {CancelledError}. The prompt is dismissed then, and nobody waits for that.
+   */
+  async settle(
+    caller: Caller,
+    operation: Operation,
+    prompt: unknown,
+    member: string,
+  ): Promise<Variant | undefined> {
+    const promptPath = parsePath(prompt, 'the prompt');
+    if (promptPath === NO_OBJECT) return undefined;
+    const dismiss = (): void => void caller.callUnattended(promptPath, PROMPT_INTERFACE, 'Dismiss');
+    if (operation.prompts.prompt === 'never') {
+      dismiss();
+      throw new SecretServiceError('prompt-required', `${member}: the service wants to ask the user`, {
+        promptPath,
+      });
+    }
+    const { dismissed, result } = await operation.pausedFor(async () => {
+      try {
+        return await this.#inTurn(operation.signal, () => show(caller, operation, promptPath, this.#closing));
+      } catch (error) {
+        dismiss();
+        throw error;
+      }
+    });
+    if (!dismissed) return result;
+    throw new SecretServiceError('prompt-dismissed', `${member}: the prompt was dismissed`, { promptPath });
+  }
+
+  /** Runs `work` once all before it have ended. Each of them ends in time, so that the wait for them does too. */
+  async #inTurn<Result>(signal: AbortSignal | undefined, work: () => Promise<Result>): Promise<Result> {
+    const before = this.#last;
+    const turn = (async () => {
+      await waitAtMost(before, MAX_WAIT_MS, signal, () => new DeadlineError('prompt', MAX_WAIT_MS));
+      if (this.#closing.aborted) throw closedError();
+      return await work();
+    })();
+    // A turn that gave up waiting has ended before the one it waited for.
+    this.#last = Promise.allSettled([before, turn]);
+    return await turn;
+  }
+}
+
+/** No limit of its own: what is waited for has one. */
+const MAX_WAIT_MS = 0x7fff_ffff;
+
+interface Completion {
+  readonly dismissed: boolean;
+  readonly result: Variant;
+}
+
+/**
+ * Shows a prompt and waits for its end.
+ * @throws {SecretServiceError} `not-available`, `bad-reply`, `closed`, and as {@link Caller.call};
+ * {DeadlineError}, {CancelledError}.
+ */
+async function show(
+  caller: Caller,
+  operation: Operation,
+  promptPath: string,
+  closing: AbortSignal,
+): Promise<Completion> {
+  const { promptTimeoutMs, windowId } = operation.prompts;
+  const { bus } = caller;
+  const late = (): Error => new DeadlineError('prompt', promptTimeoutMs);
+  const ended = new AbortController();
+  const completing = listen(bus, caller.owner, promptPath, ended.signal);
+  const showing = (async () => {
+    await completing.ready;
+    // Services answer at once, when the dialog has closed, or not at all: only that they refuse says something.
+    bus
+      .call({
+        destination: caller.owner,
+        path: promptPath,
+        interface: PROMPT_INTERFACE,
+        member: 'Prompt',
+        signature: 's',
+        body: [windowId],
+        sensitive: true,
+        timeoutMs: promptTimeoutMs,
+        signal: ended.signal,
+      })
+      .catch((error: unknown) => {
+        if (!(error instanceof DeadlineError)) completing.fail(mapError(error, 'Prompt'));
+      });
+    return await completing.outcome;
+  })();
+  const close = (): void => completing.fail(closedError());
+  closing.addEventListener('abort', close);
+  try {
+    return await waitAtMost(showing, promptTimeoutMs, operation.signal, late);
+  } finally {
+    closing.removeEventListener('abort', close);
+    ended.abort();
+    completing.stop();
+  }
+}
+
+function closedError(): SecretServiceError {
+  return new SecretServiceError('closed', 'the Secret Service client is closed');
+}
+
+interface Completing {
+  /** Resolves once the signal cannot be missed any more. */
+  readonly ready: Promise<unknown>;
+  readonly outcome: Promise<Completion>;
+  fail(error: Error): void;
+  /** Gives the match rules back. */
+  stop(): void;
+}
+
+function asError(error: unknown): Error {
+  return mapError(error, 'waiting for the prompt');
+}
+
+/** Listens for the end of a prompt, and of the one who would say so. */
+function listen(bus: Bus, owner: string, promptPath: string, stopped: AbortSignal): Completing {
+  let resolve!: (completion: Completion) => void;
+  let fail!: (error: Error) => void;
+  const outcome = new Promise<Completion>((...settle) => ([resolve, fail] = settle));
+  outcome.catch(() => {});
+  const onError = (error: unknown): void => fail(asError(error));
+  const completed = bus.signals(
+    { sender: owner, path: promptPath, interface: PROMPT_INTERFACE, member: 'Completed' },
+    ({ signature, body: [dismissed, result] }) => {
+      if (signature === 'bv') resolve({ dismissed: dismissed === true, result: result as Variant });
+      else fail(badReply(`Completed has the signature '${signature}'`));
+    },
+    { onError },
+  );
+  const owners = bus.watchName(owner);
+  const watching = (async () => {
+    for await (const { newOwner } of owners) {
+      if (newOwner === undefined) {
+        fail(new SecretServiceError('not-available', 'the Secret Service ended while it asked the user'));
+      }
+    }
+    // The bus was closed in order, by its owner.
+    if (!stopped.aborted) fail(closedError());
+  })();
+  watching.catch(onError);
+  return {
+    ready: Promise.all([completed.ready, owners.ready]).catch((error: unknown) => {
+      throw asError(error);
+    }),
+    outcome,
+    fail,
+    stop: () => {
+      void completed.close();
+      void owners.close();
+    },
+  };
+}
