@@ -4,13 +4,14 @@
  * Secret Service specification 0.2, "org.freedesktop.Secret.Item".
  */
 
-import { type Attributes, assertLabel, labelFor, readAttributes } from './attributes.js';
+import { type Attributes, assertLabel, readAttributes } from './attributes.js';
 import {
   deleteItem,
   type ItemProperties,
   readItemAttributes,
   readItemProperties,
   readSecret,
+  relabel,
   writeSecret,
 } from './calls/item-calls.js';
 import type { ServiceContext } from './connection/context.js';
@@ -22,7 +23,7 @@ import { SecretObject } from './secret-object.js';
 /** What storing a secret takes. */
 export interface SetSecretOptions extends OperationOptions {
   /**
-   * The content type. Without it `text/plain` for text and valid UTF-8, otherwise
+   * The content type. Without it `text/plain` for valid UTF-8 without NUL, otherwise
    * `application/octet-stream`. Services differ in what they keep of it.
    */
   readonly contentType?: string | undefined;
@@ -53,6 +54,7 @@ export class Item extends SecretObject {
     const operation = this.context.begin(options);
     const stored = new SecretToStore(secret, options.contentType);
     try {
+      await this.checkUnlocked(operation);
       await writeSecret(this.context, operation, this.path, stored);
     } finally {
       stored.wipe();
@@ -64,16 +66,16 @@ export class Item extends SecretObject {
    * @throws {SecretServiceError} `prompt-required`, `prompt-dismissed`
    */
   async delete(options: OperationOptions = {}): Promise<void> {
-    await deleteItem(this.context, this.context.begin(options), this.path);
+    const operation = this.context.begin(options);
+    await this.checkUnlocked(operation);
+    await deleteItem(this.context, operation, this.path);
   }
 
   /** Writes the label. In the place of an empty one comes one made of the item's attributes. */
   async setLabel(label: string, options: OperationOptions = {}): Promise<void> {
     const operation = this.context.begin(options);
     assertLabel(label);
-    const attributes =
-      label === '' ? await readItemAttributes(this.context, operation, this.path) : new Map<string, string>();
-    await this.put('Label', 's', labelFor(label, attributes), operation);
+    await relabel(this.context, operation, this.path, label);
   }
 
   /**

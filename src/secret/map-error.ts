@@ -39,6 +39,7 @@ const CODE_BY_ERROR_NAME: ReadonlyMap<string, SecretServiceErrorCode> = new Map<
   ['org.freedesktop.DBus.Error.Disconnected', 'not-available'],
   ['org.freedesktop.DBus.Error.TimedOut', 'not-available'],
   ['org.freedesktop.DBus.Error.NotSupported', 'not-supported'],
+  ['org.freedesktop.DBus.Error.UnknownProperty', 'not-supported'],
   ['org.freedesktop.DBus.Error.AccessDenied', 'access-denied'],
   ['org.freedesktop.DBus.Error.AuthFailed', 'access-denied'],
   ['org.gnome.keyring.Error.Denied', 'access-denied'],

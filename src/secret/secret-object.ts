@@ -4,6 +4,7 @@
  * Secret Service specification 0.2, "org.freedesktop.Secret.Collection" and "org.freedesktop.Secret.Item".
  */
 
+import { assertUnlocked } from './calls/item-calls.js';
 import { type Lockable, lockAll, unlockAll } from './calls/locking.js';
 import { parseBoolean, parseString, parseTime } from './calls/replies.js';
 import type { ServiceContext } from './connection/context.js';
@@ -56,7 +57,7 @@ export abstract class SecretObject implements Lockable {
 
   /** @throws {SecretServiceError} `locked` if it is locked */
   async assertUnlocked(options: OperationOptions = {}): Promise<void> {
-    if (await this.locked(options)) throw this.#lockedError();
+    await this.checkUnlocked(this.#context.begin(options));
   }
 
   /**
@@ -66,7 +67,11 @@ export abstract class SecretObject implements Lockable {
    */
   async unlock(options: OperationOptions = {}): Promise<void> {
     const unlocked = await unlockAll(this.#context, this.#context.begin(options), [this]);
-    if (!unlocked.has(this.path)) throw this.#lockedError();
+    if (!unlocked.has(this.path)) {
+      throw new SecretServiceError('locked', 'Unlock: the service has left it locked', {
+        lockedPaths: [this.path],
+      });
+    }
   }
 
   /**
@@ -89,12 +94,14 @@ export abstract class SecretObject implements Lockable {
   }
 
   /** @internal */
-  protected async put(name: string, signature: string, value: unknown, operation: Operation): Promise<void> {
-    const property = { path: this.path, interface: this.#interfaceName, name, signature };
-    await this.#context.setProperty(operation, property, value);
+  protected async checkUnlocked(operation: Operation): Promise<void> {
+    await assertUnlocked(this.#context, operation, this.path, this.#interfaceName);
   }
 
-  #lockedError(): SecretServiceError {
-    return new SecretServiceError('locked', 'the object is locked', { lockedPaths: [this.path] });
+  /** @internal */
+  protected async put(name: string, signature: string, value: unknown, operation: Operation): Promise<void> {
+    await this.checkUnlocked(operation);
+    const property = { path: this.path, interface: this.#interfaceName, name, signature };
+    await this.#context.setProperty(operation, property, value);
   }
 }

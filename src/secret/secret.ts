@@ -94,7 +94,7 @@ export class SecretToStore {
 
   /**
    * Copies the caller's value at once, so that the caller may wipe its own.
-   * @param contentType - Without it `text/plain` for text and for bytes that are valid UTF-8, otherwise
+   * @param contentType - Without it `text/plain` for valid UTF-8 without NUL, otherwise
    * `application/octet-stream`: some services corrupt or refuse other bytes under a text type.
    * @throws {SecretServiceError} `bad-argument` for another type, a lone surrogate, an empty content
    * type, or more than 2^26 − 16 bytes.
@@ -104,7 +104,7 @@ export class SecretToStore {
       throw new SecretServiceError('bad-argument', 'contentType must be a non-empty string');
     }
     this.bytes = copyBytes(input);
-    this.contentType = contentType ?? (isText(input) ? TEXT_CONTENT_TYPE : BINARY_CONTENT_TYPE);
+    this.contentType = contentType ?? (isText(this.bytes) ? TEXT_CONTENT_TYPE : BINARY_CONTENT_TYPE);
   }
 
   /** Overwrites our copy with zeros. */
@@ -128,8 +128,9 @@ function copyBytes(input: SecretInput): Uint8Array {
   return bytes;
 }
 
-function isText(input: SecretInput): boolean {
-  return typeof input === 'string' || decodeText(input) !== undefined;
+/** Whether every service keeps it under a text type: KWallet loses what comes after a NUL. */
+function isText(bytes: Uint8Array): boolean {
+  return !bytes.includes(0) && decodeText(bytes) !== undefined;
 }
 
 function tooLong(): SecretServiceError {

@@ -39,15 +39,16 @@ export type WatchOptions = Pick<OperationOptions, 'signal' | 'timeoutMs'>;
 /** How many changes may wait to be read; when there are more, they give way to a comparison. */
 const MAX_QUEUED_CHANGES = 1024;
 
-type Change = 'created' | 'changed' | 'deleted';
+/** The objects that KWallet and KeePassXC signal on beside those of the collections. */
+const ALIASES = `${SERVICE_PATH}/aliases/`;
 
-/** The paths of the items of each collection, by its path. */
-type Snapshot = ReadonlyMap<string, Set<string>>;
+type Changes = AsyncGenerator<ServiceChange, void>;
+
+type Change = 'created' | 'changed' | 'deleted';
 
 /**
  * The changes as an async iterable, read once. It ends with `close()`, with leaving the loop and with the client, and
- * throws CancelledError or a SecretServiceError where it ends otherwise. What happens while everything is listed, at the
- * beginning and after a restart, may be told twice.
+ * throws CancelledError or a SecretServiceError where it ends otherwise. A change may be told several times: services do.
  */
 export class Watch implements AsyncIterableIterator<ServiceChange, undefined> {
   /** Resolves once no change can be missed any more. Rejects where the watch ends before. */
@@ -56,6 +57,7 @@ export class Watch implements AsyncIterableIterator<ServiceChange, undefined> {
   readonly #options: WatchOptions;
   readonly #changes: AsyncGenerator<ServiceChange, undefined>;
   #subscriptions: Pick<Subscription, 'ready' | 'close'>[] = [];
+  /** The paths of the items of each collection, by its path. */
   #snapshot: Map<string, Set<string>> = new Map();
   #queue: Message[] = [];
   /** Whether changes were missed, so that what there is has to be compared with what there was. */
@@ -69,7 +71,7 @@ export class Watch implements AsyncIterableIterator<ServiceChange, undefined> {
     this.#options = options;
     this.ready = this.#begin(context.begin(options));
     this.ready.catch(() => {});
-    this.#changes = this.#read();
+    this.#changes = this.#run();
   }
 
   next(): Promise<IteratorResult<ServiceChange, undefined>> {
@@ -131,6 +133,8 @@ export class Watch implements AsyncIterableIterator<ServiceChange, undefined> {
   }
 
   #push(message: Message): void {
+    // KWallet and KeePassXC say everything a second time on the path of each alias.
+    if (message.path?.startsWith(ALIASES) === true) return;
     if (this.#queue.length >= MAX_QUEUED_CHANGES) this.#fallBehind();
     // The comparison that is to come tells what this does.
     if (this.#isBehind) return;
@@ -153,12 +157,12 @@ export class Watch implements AsyncIterableIterator<ServiceChange, undefined> {
     this.#wake();
   }
 
-  async *#read(): AsyncGenerator<ServiceChange, undefined> {
+  async *#run(): AsyncGenerator<ServiceChange, undefined> {
     try {
       await this.ready.catch(() => {});
       while (this.#end === undefined) {
         if (this.#isBehind) yield* this.#resynchronize();
-        else if (this.#queue.length > 0) yield* this.#changesOf(this.#queue.shift() as Message);
+        else if (this.#queue.length > 0) yield* this.#tell(this.#queue.shift() as Message);
         else await new Promise<void>((resolve) => (this.#wake = resolve));
       }
       if (this.#end.error !== undefined) throw this.#end.error;
@@ -168,21 +172,27 @@ export class Watch implements AsyncIterableIterator<ServiceChange, undefined> {
     }
   }
 
-  /** What a signal says; nothing for a signal that is not of the specification. */
-  *#changesOf({
-    interface: interfaceName,
-    member = '',
-    path = '',
-    signature,
-    body,
-  }: Message): Generator<ServiceChange> {
+  /** Tells what a signal says; nothing for one that is not of the specification, or says what is known. */
+  async *#tell({ interface: interfaceName, member = '', path = '', signature, body }: Message): Changes {
     const [, kind, verb] = /^(Collection|Item)(Created|Changed|Deleted)$/.exec(member) ?? [];
     const [object] = body;
     const expected = interfaceName === SERVICE_INTERFACE ? 'Collection' : 'Item';
+    // KeePassXC says that "/" has changed when an item was deleted.
     if (kind !== expected || signature !== 'o' || typeof object !== 'string' || object === NO_OBJECT) return;
     const change = (verb as string).toLowerCase() as Change;
-    if (kind === 'Collection') yield this.#changeCollection(object, change);
-    else yield this.#changeItem(path, object, change);
+    if (kind === 'Item') {
+      const items = this.#snapshot.get(path);
+      // KeePassXC says each thing several times.
+      if (change !== 'changed' && items?.has(object) === (change === 'created')) return;
+      yield this.#changeItem(path, object, change);
+      return;
+    }
+    if (change !== 'changed' && this.#snapshot.has(object) === (change === 'created')) return;
+    yield this.#changeCollection(object, change);
+    // What was unlocked may show items that it hid, and says nothing of them.
+    const present =
+      change === 'deleted' ? undefined : await this.#read((operation) => this.#listItems(operation, object));
+    if (present !== undefined) yield* this.#compare(object, present);
   }
 
   #changeCollection(path: string, change: Change): ServiceChange {
@@ -201,48 +211,65 @@ export class Watch implements AsyncIterableIterator<ServiceChange, undefined> {
   }
 
   /** Tells what has come and gone since the last signal. */
-  async *#resynchronize(): AsyncGenerator<ServiceChange, void> {
+  async *#resynchronize(): Changes {
     // Signals from here on are for after the comparison.
     this.#isBehind = false;
-    const before: Snapshot = this.#snapshot;
-    let present: Map<string, Set<string>>;
-    try {
-      present = await this.#list(this.#context.begin(this.#options));
-    } catch (error) {
-      // It has gone again: its next start is told.
-      if (hasCode(error, 'not-available')) return;
-      this.#finish(mapError(error, 'watch'));
-      return;
-    }
-    this.#snapshot = present;
-    for (const [path, items] of before) {
-      for (const item of items) {
-        if (present.has(path) && !present.get(path)?.has(item)) yield this.#changeItem(path, item, 'deleted');
-      }
+    const present = await this.#read(this.#list);
+    if (present === undefined) return;
+    for (const path of this.#snapshot.keys()) {
       if (!present.has(path)) yield this.#changeCollection(path, 'deleted');
     }
     for (const [path, items] of present) {
-      if (!before.has(path)) yield this.#changeCollection(path, 'created');
-      for (const item of items)
-        if (!before.get(path)?.has(item)) yield this.#changeItem(path, item, 'created');
+      if (!this.#snapshot.has(path)) yield this.#changeCollection(path, 'created');
+      yield* this.#compare(path, items);
     }
     yield { type: 'resynchronized' };
   }
 
-  /** What there is; of a locked collection, what was there when it was seen last: some services show nothing of it. */
-  async #list(operation: Operation): Promise<Map<string, Set<string>>> {
+  /** Tells which items of a collection have come and gone. */
+  *#compare(collectionPath: string, present: ReadonlySet<string>): Generator<ServiceChange, void> {
+    const before = this.#snapshot.get(collectionPath) ?? new Set();
+    for (const item of before) {
+      if (!present.has(item)) yield this.#changeItem(collectionPath, item, 'deleted');
+    }
+    for (const item of present) {
+      if (!before.has(item)) yield this.#changeItem(collectionPath, item, 'created');
+    }
+  }
+
+  /** What `list` gives; undefined where the service has gone again, whose next start is told, and where the watch ends. */
+  async #read<Result>(list: (operation: Operation) => Promise<Result>): Promise<Result | undefined> {
+    try {
+      return await list(this.#context.begin(this.#options));
+    } catch (error) {
+      if (!hasCode(error, 'not-available')) this.#finish(mapError(error, 'watch'));
+      return undefined;
+    }
+  }
+
+  readonly #list = async (operation: Operation): Promise<Map<string, Set<string>>> => {
     const listed = new Map<string, Set<string>>();
     await concurrently(await readCollections(this.#context, operation), async (path) => {
-      const known = this.#snapshot.get(path) ?? new Set();
-      try {
-        const { itemPaths, locked } = await readCollectionProperties(this.#context, operation, path);
-        listed.set(path, new Set(locked ? [...known, ...itemPaths] : itemPaths));
-      } catch (error) {
-        if (!hasCode(error, 'locked', 'not-found')) throw error;
-        if (error.code === 'locked') listed.set(path, known);
-      }
+      const items = await this.#listItems(operation, path);
+      if (items !== undefined) listed.set(path, items);
     });
     return listed;
+  };
+
+  /**
+   * The items of a collection; of a locked one also those that were there when it was seen last, for some services show
+   * none. Undefined for a collection that is gone.
+   */
+  async #listItems(operation: Operation, path: string): Promise<Set<string> | undefined> {
+    const known = this.#snapshot.get(path) ?? new Set();
+    try {
+      const { itemPaths, locked } = await readCollectionProperties(this.#context, operation, path);
+      return new Set(locked ? [...known, ...itemPaths] : itemPaths);
+    } catch (error) {
+      if (hasCode(error, 'locked')) return new Set(known);
+      if (hasCode(error, 'not-found')) return undefined;
+      throw error;
+    }
   }
 }
 

@@ -185,7 +185,7 @@ describe('large secrets', () => {
     const { service, client } = await connected();
     service.add({ a: 'b' }, new Uint8Array(row.byteLength));
     // As many as are under way before the first answer, and two more batches.
-    for (let index = 1; index < 32 * 8 + 2 * row.batchLength; index++) service.add({ a: 'b' }, '');
+    for (let index = 1; index < 32 * 8 + 2 * row.batchLength; index++) service.add({ a: 'b' }, 'x');
     const { unlocked } = await client.search({ a: 'b' });
     const asked: number[] = [];
     service.override('GetSecrets', (call, proper) => {

@@ -72,10 +72,21 @@ describe('the algorithm', () => {
     await client.close();
   });
 
-  test('other failures than NotSupported never lead to a plain session', async () => {
+  test('KWallet without the library for the encryption has plain ones', async () => {
+    const service = new MockService();
+    service.override('OpenSession', (call, proper) =>
+      call.body[0] === 'plain' ? proper() : failed('org.freedesktop.DBus.Error.InvalidArgs'),
+    );
+    const client = await service.connect({ session: 'prefer-encrypted' });
+    expect(client.session.algorithm).toBe('plain');
+    await client.close();
+    await expect(service.connect()).rejects.toEqual(error('session'));
+  });
+
+  test('other failures than those of a service without encryption never lead to a plain session', async () => {
     for (const name of [
       'org.freedesktop.DBus.Error.Failed',
-      'org.freedesktop.DBus.Error.InvalidArgs',
+      'org.freedesktop.DBus.Error.LimitsExceeded',
       'org.freedesktop.DBus.Error.AccessDenied',
     ]) {
       const service = new MockService();

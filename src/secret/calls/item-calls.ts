@@ -4,12 +4,14 @@
  * Secret Service specification 0.2, "org.freedesktop.Secret.Item". Each throws as `Caller.call` does.
  */
 
+import { labelFor } from '../attributes.js';
 import type { Property } from '../connection/caller.js';
 import type { ServiceCall, ServiceContext } from '../connection/context.js';
 import type { Operation } from '../connection/operation.js';
+import { SecretServiceError } from '../errors.js';
 import { hasCode } from '../map-error.js';
 import { ITEM_INTERFACE, SECRET_SIGNATURE } from '../names.js';
-import type { Secret, SecretToStore } from '../secret.js';
+import { type Secret, SecretToStore } from '../secret.js';
 import { concurrently } from './concurrently.js';
 import { parseAttributes, parseBoolean, parseString, timeOf, valueOf } from './replies.js';
 
@@ -23,12 +25,41 @@ export function attributesProperty(path: string): Property {
   return itemProperty(path, 'Attributes', 'a{ss}');
 }
 
-/** Reads one secret; the caller owns it. */
+/**
+ * Reads one secret; the caller owns it.
+ * @throws {SecretServiceError} `locked` also where the service says otherwise: KWallet gives an empty value for the secret of
+ * a locked item, so that one is only believed of an item that is not.
+ */
 export async function readSecret(
   context: ServiceContext,
   operation: Operation,
   path: string,
 ): Promise<Secret> {
+  const secret = await callGetSecret(context, operation, path);
+  if (secret.value.byteLength === 0) await assertUnlocked(context, operation, path, ITEM_INTERFACE);
+  return secret;
+}
+
+/**
+ * Makes sure that an object is not locked before it is changed: KWallet takes changes to what is locked without an error,
+ * and loses them or the secret.
+ * @throws {SecretServiceError} `locked`
+ */
+export async function assertUnlocked(
+  context: ServiceContext,
+  operation: Operation,
+  path: string,
+  interfaceName: string,
+): Promise<void> {
+  const property = { path, interface: interfaceName, name: 'Locked', signature: 'b' };
+  if (parseBoolean(await context.getProperty(operation, property), 'Locked')) throw lockedError(path);
+}
+
+function lockedError(path: string): SecretServiceError {
+  return new SecretServiceError('locked', 'the object is locked', { lockedPaths: [path] });
+}
+
+async function callGetSecret(context: ServiceContext, operation: Operation, path: string): Promise<Secret> {
   const call: ServiceCall = {
     path,
     interface: ITEM_INTERFACE,
@@ -81,6 +112,49 @@ export async function readItemAttributes(
   path: string,
 ): Promise<Map<string, string>> {
   return parseAttributes(await context.getProperty(operation, attributesProperty(path)));
+}
+
+/**
+ * Gives an item that is not locked another label, or one made of its attributes.
+ *
+ * KWallet takes what is before a `/` for the name of a folder, and spoils the secret of an item that comes into another
+ * one: the secret is looked at afterwards, and mended.
+ * @throws {SecretServiceError} `locked`
+ */
+export async function relabel(
+  context: ServiceContext,
+  operation: Operation,
+  path: string,
+  wanted: string,
+): Promise<void> {
+  const { label: present, attributes, locked } = await readItemProperties(context, operation, path);
+  if (locked) throw lockedError(path);
+  const label = labelFor(wanted, attributes);
+  if (folderOf(label) === folderOf(present)) {
+    await writeLabel(context, operation, path, label);
+    return;
+  }
+  const before = await readSecret(context, operation, path);
+  const stored = new SecretToStore(before.value, before.contentType || undefined);
+  before[Symbol.dispose]();
+  try {
+    await writeLabel(context, operation, path, label);
+    const after = await readSecret(context, operation, path);
+    const isSame = isEqual(after.value, stored.bytes);
+    after[Symbol.dispose]();
+    if (!isSame) await writeSecret(context, operation, path, stored);
+  } finally {
+    stored.wipe();
+  }
+}
+
+function folderOf(label: string): string {
+  return label.slice(0, label.lastIndexOf('/') + 1);
+}
+
+/** Both are ours: nobody measures how long it takes. */
+function isEqual(left: Uint8Array, right: Uint8Array): boolean {
+  return left.byteLength === right.byteLength && left.every((byte, index) => byte === right[index]);
 }
 
 /** Writes the label of one item; `label` is not empty. */

@@ -45,43 +45,82 @@ export async function lockAll(
   return await change(context, operation, 'Lock', objects);
 }
 
+type Member = 'Lock' | 'Unlock';
+
 async function change(
   context: ServiceContext,
   operation: Operation,
-  member: 'Lock' | 'Unlock',
+  member: Member,
   objects: readonly Lockable[],
 ): Promise<Set<string>> {
-  const paths = [...new Set(objects.map(({ path }) => path))];
-  if (paths.length === 0) return new Set();
-  const call = {
+  if (objects.length === 0) return new Set();
+  const done = new Set<string>();
+  try {
+    await callFor(context, operation, member, objects, done);
+  } catch (error) {
+    // KWallet refuses all for one that is not there, or that is locked already.
+    if (!hasCode(error, 'not-found') && !REFUSALS.has(errorNameOf(error))) throw error;
+    for (const object of objects) await changeOne(context, operation, member, object, objects.length, done);
+  }
+  const isDone = async (object: Lockable): Promise<void> => {
+    if ((await readLocked(context, operation, object)) === (member === 'Lock')) done.add(object.path);
+  };
+  await concurrently(
+    objects.filter(({ path }) => !done.has(path)),
+    isDone,
+  );
+  return new Set(objects.map(({ path }) => path).filter((path) => done.has(path)));
+}
+
+/** The words of KWallet for objects that are not there, or need no change. */
+const REFUSALS: ReadonlySet<string | undefined> = new Set([
+  'org.freedesktop.DBus.Error.InvalidArgs',
+  'org.qtproject.QtDBus.Error.InvalidObjectPath',
+]);
+
+/** One of several that were refused together; where it was the only one, what is wrong with it is said. */
+async function changeOne(
+  context: ServiceContext,
+  operation: Operation,
+  member: Member,
+  object: Lockable,
+  count: number,
+  done: Set<string>,
+): Promise<void> {
+  const isLocked = await readLocked(context, operation, object);
+  if (isLocked === undefined && count === 1) {
+    throw new SecretServiceError('not-found', `${member}: there is no such object`);
+  }
+  if (isLocked === undefined || isLocked === (member === 'Lock')) return;
+  await callFor(context, operation, member, [object], done);
+}
+
+/** Makes the call, and adds to `done` what the answer names. */
+async function callFor(
+  context: ServiceContext,
+  operation: Operation,
+  member: Member,
+  objects: readonly Lockable[],
+  done: Set<string>,
+): Promise<void> {
+  const { values, result } = await context.callPrompting(operation, {
     path: SERVICE_PATH,
     interface: SERVICE_INTERFACE,
     member,
     signature: 'ao',
-    body: [paths],
+    body: [[...new Set(objects.map(({ path }) => path))]],
     replySignature: 'aoo',
-  };
+  });
   const named = new Set<string>();
-  try {
-    const { values, result } = await context.callPrompting(operation, call);
-    addPaths(named, values[0]);
-    if (result instanceof Variant && result.signature === 'ao') addPaths(named, result.value);
-  } catch (error) {
-    // KWallet's word for an object that is not there; what there is of the others shows below.
-    if (errorNameOf(error) !== 'org.freedesktop.DBus.Error.InvalidArgs' && !hasCode(error, 'not-found')) {
-      throw error;
-    }
-    if (paths.length === 1) {
-      throw new SecretServiceError('not-found', `${member}: there is no such object`, { cause: error });
-    }
-  }
-  await concurrently(
-    objects.filter(({ path }) => !named.has(path)),
-    async (object) => {
-      if ((await readLocked(context, operation, object)) === (member === 'Lock')) named.add(object.path);
-    },
-  );
-  return new Set(paths.filter((path) => named.has(path)));
+  addPaths(named, values[0]);
+  if (result instanceof Variant && result.signature === 'ao') addPaths(named, result.value);
+  // KeePassXC names the collection for its item, and shows nothing of the item afterwards.
+  for (const { path } of objects) if (named.has(path) || named.has(parentOf(path))) done.add(path);
+}
+
+/** The collection of an item: the specification has items at `collection/X/Y`. */
+function parentOf(path: string): string {
+  return path.slice(0, path.lastIndexOf('/'));
 }
 
 function addPaths(paths: Set<string>, value: unknown): void {

@@ -105,7 +105,10 @@ async function readBatch(
       for (const [key, value] of parseMap(reply, 'GetSecrets')) {
         const path = parseObjectPath(key, 'an item');
         // What was not asked for is not given to the caller.
-        if (asked.has(path)) secrets.add(path, session.decode(value));
+        if (!asked.has(path)) continue;
+        const secret = session.decode(value);
+        // Whether an empty value is one is found out singly.
+        if (secret.value.byteLength > 0) secrets.add(path, secret);
       }
     });
   } catch (error) {

@@ -9,11 +9,14 @@ import type { ServiceContext } from '../connection/context.js';
 import type { Operation } from '../connection/operation.js';
 import { SecretServiceError } from '../errors.js';
 import { hasCode } from '../map-error.js';
-import { COLLECTION_INTERFACE, ITEM_INTERFACE } from '../names.js';
+import { COLLECTION_INTERFACE, ITEM_INTERFACE, SERVICE_PATH } from '../names.js';
 import type { Secret, SecretToStore } from '../secret.js';
 import { compareItems, type Likeness, likenessOf, pathsOf, readItems } from './candidates.js';
 import {
   createItem,
+  type FoundPaths,
+  readCollectionProperties,
+  readCollections,
   readDefaultCollection,
   readOrCreateDefaultCollection,
   searchCollection,
@@ -21,6 +24,7 @@ import {
 } from './collection-calls.js';
 import { concurrently } from './concurrently.js';
 import {
+  assertUnlocked,
   deleteItem,
   type ItemProperties,
   itemProperty,
@@ -31,6 +35,7 @@ import {
 } from './item-calls.js';
 import { type Lockable, unlockAll } from './locking.js';
 import { readSecrets } from './read-secrets.js';
+import { parseBoolean } from './replies.js';
 
 /** Which items a verb is about. */
 export interface Wanted {
@@ -59,7 +64,7 @@ async function unlocking<Result>(
     const paths = hasCode(error, 'locked') ? error.lockedPaths : undefined;
     if (paths === undefined || operation.prompts.prompt === 'never') throw error;
     try {
-      await unlockAll(context, operation, paths.map(asItem));
+      await unlockAll(context, operation, paths.map(asLockable));
     } catch (failure) {
       // It has gone meanwhile, or the service does not unlock anything: what is wrong is that it is locked.
       throw hasCode(failure, 'not-found') ? error : failure;
@@ -68,7 +73,67 @@ async function unlocking<Result>(
   }
 }
 
-const asItem = (path: string): Lockable => ({ path, interfaceName: ITEM_INTERFACE });
+/** The paths of items have one part more. */
+function asLockable(path: string): Lockable {
+  const isItem = path.split('/').length > COLLECTION_PATH_PARTS;
+  return { path, interfaceName: isItem ? ITEM_INTERFACE : COLLECTION_INTERFACE };
+}
+
+const COLLECTION_PATH_PARTS = `${SERVICE_PATH}/collection/name`.split('/').length;
+
+/**
+ * Finds the items of all collections.
+ * @throws {SecretServiceError} `locked` if nothing is found and a collection may hide something
+ */
+async function search(
+  context: ServiceContext,
+  operation: Operation,
+  attributes: ReadonlyMap<string, string>,
+): Promise<FoundPaths> {
+  const found = await searchService(context, operation, attributes);
+  if (found.unlocked.length + found.locked.length === 0) {
+    await assertNothingHidden(context, operation, await readCollections(context, operation));
+  }
+  return found;
+}
+
+/** Finds the items of one collection, which is unlocked. @throws {SecretServiceError} `locked` */
+async function searchIn(
+  context: ServiceContext,
+  operation: Operation,
+  collectionPath: string,
+  attributes: ReadonlyMap<string, string>,
+): Promise<FoundPaths> {
+  const unlocked = await searchCollection(context, operation, collectionPath, attributes);
+  // This search does not tell what is locked, and KWallet lets what is locked be written, to no effect.
+  if (unlocked.length > 0) await assertUnlocked(context, operation, collectionPath, COLLECTION_INTERFACE);
+  else await assertNothingHidden(context, operation, [collectionPath]);
+  return { unlocked, locked: [] };
+}
+
+/**
+ * Makes sure that none of the collections is locked and seems to be empty: KeePassXC shows nothing of a locked database,
+ * where the others find its items all the same. What is taken for missing would be made a second time.
+ * @throws {SecretServiceError} `locked`
+ */
+async function assertNothingHidden(
+  context: ServiceContext,
+  operation: Operation,
+  collectionPaths: readonly string[],
+): Promise<void> {
+  const hidden: string[] = [];
+  await concurrently(collectionPaths, async (path) => {
+    const property = { path, interface: COLLECTION_INTERFACE, name: 'Locked', signature: 'b' };
+    try {
+      if (!parseBoolean(await context.getProperty(operation, property), 'Locked')) return;
+      const { itemPaths } = await readCollectionProperties(context, operation, path);
+      if (itemPaths.length === 0) hidden.push(path);
+    } catch (error) {
+      if (!hasCode(error, 'not-found')) throw error;
+    }
+  });
+  if (hidden.length > 0) throw lockedError('search', hidden);
+}
 
 /**
  * Reads the secret of the item with the `wanted` attributes. The item made with exactly these comes before
@@ -90,7 +155,7 @@ async function lookupUnlocked(
   operation: Operation,
   wanted: Wanted,
 ): Promise<Secret | undefined> {
-  const found = await searchService(context, operation, wanted.attributes);
+  const found = await search(context, operation, wanted.attributes);
   // Nothing to choose: no need to know more.
   if (found.unlocked.length + found.locked.length === 0) return undefined;
   if (!wanted.isExact && found.unlocked.length === 1 && found.locked.length === 0) {
@@ -162,11 +227,8 @@ export interface ItemToSet {
  * ones, and cannot be unlocked; `no-default-collection`, `prompt-required`, `prompt-dismissed`.
  */
 export async function set(context: ServiceContext, operation: Operation, item: ItemToSet): Promise<string> {
-  const written = await unlocking(context, operation, () => write(context, operation, item));
-  const [path] = written;
-  if (path === undefined) return await createUnlocked(context, operation, item);
-  if (item.label !== undefined) await relabel(context, operation, written, item.label);
-  return path;
+  const [path] = await unlocking(context, operation, () => write(context, operation, item));
+  return path ?? (await createUnlocked(context, operation, item));
 }
 
 /**
@@ -177,20 +239,19 @@ export async function set(context: ServiceContext, operation: Operation, item: I
 async function write(
   context: ServiceContext,
   operation: Operation,
-  { collectionPath, attributes, secret }: ItemToSet,
+  { collectionPath, attributes, label, secret }: ItemToSet,
 ): Promise<string[]> {
   const found =
     collectionPath === undefined
-      ? await searchService(context, operation, attributes)
-      : {
-          unlocked: await searchCollection(context, operation, collectionPath, attributes),
-          locked: [],
-        };
+      ? await search(context, operation, attributes)
+      : await searchIn(context, operation, collectionPath, attributes);
   const unlocked = await compareItems(context, operation, found.unlocked, attributes);
   const written: string[] = [];
   const closed: string[] = [];
   for (const path of pathsOf(unlocked, 'same')) {
     try {
+      // The label first: KWallet loses the secret where a new label moves the item to another of its folders.
+      if (label !== undefined) await relabel(context, operation, path, label);
       await writeSecret(context, operation, path, secret);
       written.push(path);
     } catch (error) {
@@ -228,14 +289,12 @@ async function createUnlocked(
 async function relabel(
   context: ServiceContext,
   operation: Operation,
-  paths: readonly string[],
+  path: string,
   label: string,
 ): Promise<void> {
-  for (const path of paths) {
-    const present = await context.getProperty(operation, itemProperty(path, 'Label', 's'));
-    // KWallet renames its entry even for the same label.
-    if (present !== label) await writeLabel(context, operation, path, label);
-  }
+  const present = await context.getProperty(operation, itemProperty(path, 'Label', 's'));
+  // KWallet renames its entry even for the same label.
+  if (present !== label) await writeLabel(context, operation, path, label);
 }
 
 /**
@@ -247,7 +306,7 @@ async function relabel(
 export async function clear(context: ServiceContext, operation: Operation, wanted: Wanted): Promise<number> {
   let count = 0;
   await unlocking(context, operation, async () => {
-    const found = await searchService(context, operation, wanted.attributes);
+    const found = await search(context, operation, wanted.attributes);
     const unlocked = await compareItems(context, operation, found.unlocked, wanted.attributes);
     const locked = await compareItems(context, operation, found.locked, wanted.attributes);
     const likenesses = likenessesOf(wanted);
@@ -279,7 +338,7 @@ export async function listValues(
   name: string,
 ): Promise<string[]> {
   return await unlocking(context, operation, async () => {
-    const found = await searchService(context, operation, wanted.attributes);
+    const found = await search(context, operation, wanted.attributes);
     const paths = [...found.unlocked, ...found.locked];
     const items = await readItems(context, operation, paths);
     const closed = paths.filter((_path, index) => items[index] === 'unreadable');
@@ -315,7 +374,7 @@ export async function findAll(
   wanted: Wanted,
 ): Promise<ReadItem[]> {
   return await unlocking(context, operation, async () => {
-    const found = await searchService(context, operation, wanted.attributes);
+    const found = await search(context, operation, wanted.attributes);
     if (found.locked.length > 0) {
       const locked = await compareItems(context, operation, found.locked, wanted.attributes);
       const closed = pathsOf(locked, ...likenessesOf(wanted), 'unreadable');

@@ -7,10 +7,9 @@
  * importing each other.
  */
 
-import { type Bus, CancelledError, type Variant } from '../../wire/index.js';
+import { type Bus, CancelledError, ErrorReply, type Variant } from '../../wire/index.js';
 import { parseProperties, parseVariant } from '../calls/replies.js';
 import { SecretServiceError } from '../errors.js';
-import { errorNameOf } from '../map-error.js';
 import { type Call, type Caller, type Property, readingAllCall, readingCall, writingCall } from './caller.js';
 import { Operation, type OperationDefaults, type OperationOptions } from './operation.js';
 import { PromptQueue } from './prompt.js';
@@ -105,7 +104,7 @@ export class ServiceContext {
         );
         return take(values, attached);
       } catch (error) {
-        const loss = this.#lossOf(error);
+        const loss = lossOf(error, attached.session);
         if (loss !== 'no') this.#detach(attached);
         const isSafe = loss === 'before' || (loss === 'perhaps' && isRepeatable);
         if (!mayRepeat || !isSafe || this.closing.aborted) throw error;
@@ -207,16 +206,18 @@ export class ServiceContext {
     this.#isAttached = false;
     attached.session.wipe();
   }
+}
 
-  /** Whether `error` means that the service or our session has gone, and whether before the call took effect. */
-  #lossOf(error: unknown): 'no' | 'before' | 'perhaps' {
-    const name = errorNameOf(error);
-    if (name !== undefined) return LOSSES.get(name) ?? 'no';
-    // Another call has found that the service was gone while this one decrypted the reply.
-    const wasWiped =
-      error instanceof SecretServiceError && error.code === 'closed' && error.cause === undefined;
-    return wasWiped ? 'perhaps' : 'no';
-  }
+/** Whether `error` means that the service or our session has gone, and whether before the call took effect. */
+function lossOf(error: unknown, session: Session): 'no' | 'before' | 'perhaps' {
+  if (!(error instanceof SecretServiceError)) return 'no';
+  const { code, cause } = error;
+  // Another call has found that the service was gone while this one decrypted the reply.
+  if (code === 'closed' && cause === undefined) return 'perhaps';
+  if (!(cause instanceof ErrorReply)) return 'no';
+  // KWallet's word for an unknown session is that for any unknown object.
+  if (code === 'not-found' && cause.message.includes(session.path)) return 'before';
+  return LOSSES.get(cause.name) ?? 'no';
 }
 
 /**

@@ -16,7 +16,7 @@ import {
 import { computeSharedSecret, generateKeyPair, isUnambiguous } from '../crypto/key-agreement.js';
 import { decryptValue, deriveKey, encryptValue } from '../crypto/secret-cipher.js';
 import { SecretServiceError } from '../errors.js';
-import { hasCode } from '../map-error.js';
+import { errorNameOf, hasCode } from '../map-error.js';
 import {
   ENCRYPTED_ALGORITHM,
   PLAIN_ALGORITHM,
@@ -130,10 +130,15 @@ export async function openSession(
   try {
     return await openEncryptedSession(caller, operation);
   } catch (error) {
-    if (!hasCode(error, 'not-supported')) throw error;
+    if (!isRefusal(error)) throw error;
     if (policy === 'prefer-encrypted') return await openPlainSession(caller, operation);
     throw new SecretServiceError('session', 'the service has no encrypted sessions', { cause: error });
   }
+}
+
+/** KWallet says InvalidArgs where the library for the encryption is not installed. */
+function isRefusal(error: unknown): boolean {
+  return hasCode(error, 'not-supported') || errorNameOf(error) === 'org.freedesktop.DBus.Error.InvalidArgs';
 }
 
 /**

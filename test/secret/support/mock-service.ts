@@ -136,6 +136,7 @@ export class MockService {
     if (destination !== OWNER) return failed('org.freedesktop.DBus.Error.ServiceUnknown');
     if (call.interface === 'org.freedesktop.DBus.Properties') {
       const [, name, value] = body as [string, string, Variant | undefined];
+      if (member === 'GetAll') return this.#getAllProperties(path);
       return member === 'Get' ? this.#getProperty(path, name) : this.#setProperty(path, name, value?.value);
     }
     if (path === '/org/freedesktop/secrets') return this.#serviceReply(call);
@@ -244,8 +245,19 @@ export class MockService {
   }
 
   #getProperty(path: string, name: string): Reply {
+    const value = this.#properties(path)[name];
+    return value === undefined ? NO_OBJECT : returned('v', new Variant(...value));
+  }
+
+  #getAllProperties(path: string): Reply {
+    const values = Object.entries(this.#properties(path));
+    if (values.length === 0) return NO_OBJECT;
+    return returned('a{sv}', new Map(values.map(([name, value]) => [name, new Variant(...value)])));
+  }
+
+  #properties(path: string): Record<string, [string, unknown]> {
     const item = this.items.get(path);
-    const values: Record<string, [string, unknown] | undefined> =
+    const values: Record<string, [string, unknown]> =
       item !== undefined
         ? {
             Label: ['s', item.label],
@@ -261,8 +273,7 @@ export class MockService {
           : path === '/org/freedesktop/secrets'
             ? { Collections: ['ao', [LOGIN, OTHER]] }
             : {};
-    const value = values[name];
-    return value === undefined ? NO_OBJECT : returned('v', new Variant(...value));
+    return values;
   }
 
   #setProperty(path: string, name: string, value: unknown): Reply {
@@ -287,5 +298,5 @@ export class MockService {
 function keyOf(call: Message): string {
   const { member = '', body } = call;
   const isProperty = call.interface === 'org.freedesktop.DBus.Properties';
-  return isProperty ? `${member}:${String(body[1])}` : member;
+  return isProperty && member !== 'GetAll' ? `${member}:${String(body[1])}` : member;
 }
