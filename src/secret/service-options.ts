@@ -2,7 +2,7 @@
 
 import { type Attributes, readSelectiveAttributes } from './attributes.js';
 import type { ItemProperties } from './calls/item-calls.js';
-import type { Wanted } from './calls/verbs.js';
+import type { Wanted } from './calls/wanted.js';
 import type { Collection } from './collection.js';
 import type { OperationOptions } from './connection/operation.js';
 import { SecretServiceError } from './errors.js';

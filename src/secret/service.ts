@@ -22,12 +22,14 @@ import {
   searchService,
   writeAlias,
 } from './calls/collection-calls.js';
+import { clear, findAll, listValues } from './calls/find-items.js';
 import { type ItemProperties, readAllProperties } from './calls/item-calls.js';
 import { lockAll, unlockAll } from './calls/locking.js';
+import { lookup } from './calls/lookup.js';
 import { readSecrets } from './calls/read-secrets.js';
 import { parseString } from './calls/replies.js';
+import { type ItemToSet, set } from './calls/set.js';
 import { Turns } from './calls/turns.js';
-import * as verbs from './calls/verbs.js';
 import { Collection } from './collection.js';
 import { attach, type ConnectOptions, openBusFor, readAttachSettings } from './connection/connect.js';
 import { type Attached, ServiceContext } from './connection/context.js';
@@ -266,7 +268,7 @@ export class SecretService {
    */
   async findAll(attributes: Attributes, options: MatchOptions = {}): Promise<FoundItem[]> {
     const operation = this.#context.begin(options);
-    const found = await verbs.findAll(this.#context, operation, readWanted(attributes, options));
+    const found = await findAll(this.#context, operation, readWanted(attributes, options));
     return found.map(({ path, properties, secret }) =>
       Object.assign(properties, { item: new Item(this.#context, path), secret }),
     );
@@ -280,7 +282,7 @@ export class SecretService {
    */
   async lookup(attributes: Attributes, options: MatchOptions = {}): Promise<Secret | undefined> {
     const operation = this.#context.begin(options);
-    return await verbs.lookup(this.#context, operation, readWanted(attributes, options));
+    return await lookup(this.#context, operation, readWanted(attributes, options));
   }
 
   /**
@@ -297,7 +299,7 @@ export class SecretService {
     const wanted = readSelectiveAttributes(attributes);
     const newLabel = labelFor(label, wanted);
     const stored = new SecretToStore(secret, options.contentType);
-    const item: verbs.ItemToSet = {
+    const item: ItemToSet = {
       attributes: wanted,
       secret: stored,
       label: label === undefined || label === '' ? undefined : label,
@@ -307,7 +309,7 @@ export class SecretService {
     try {
       // Two at once for the same attributes would both find nothing and make two items.
       const path = await this.#setting.take(attributesKey(wanted), operation, () =>
-        verbs.set(this.#context, operation, item),
+        set(this.#context, operation, item),
       );
       return new Item(this.#context, path);
     } finally {
@@ -323,7 +325,7 @@ export class SecretService {
    */
   async clear(attributes: Attributes, options: MatchOptions = {}): Promise<number> {
     const operation = this.#context.begin(options);
-    return await verbs.clear(this.#context, operation, readWanted(attributes, options));
+    return await clear(this.#context, operation, readWanted(attributes, options));
   }
 
   /**
@@ -338,7 +340,7 @@ export class SecretService {
     if (typeof name !== 'string' || wanted.attributes.has(name)) {
       throw new SecretServiceError('bad-argument', 'the name must be a string, and none of the attributes');
     }
-    return await verbs.listValues(this.#context, operation, wanted, name);
+    return await listValues(this.#context, operation, wanted, name);
   }
 
   /**
