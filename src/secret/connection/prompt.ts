@@ -69,8 +69,8 @@ export class PromptQueue {
       if (this.#closing.aborted) throw closedError();
       return await work();
     })();
-    // A turn that gave up waiting has ended before the one it waited for.
-    this.#last = Promise.allSettled([before, turn]);
+    // A turn that gave up waiting has ended before the one it waited for. Nothing is kept of what they came to.
+    this.#last = Promise.allSettled([before, turn]).then(() => {});
     return await turn;
   }
 }
