@@ -3,8 +3,8 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    // These need the built package: npm run test:package, npm run test:runtimes.
-    exclude: ['test/package/**', 'test/runtimes/**'],
+    // These need the built package, or heavy programs: npm run test:package, test:runtimes, test:providers.
+    exclude: ['test/package/**', 'test/runtimes/**', 'test/providers/**'],
     testTimeout: 120_000,
     hookTimeout: 60_000,
     setupFiles: ['test/support/setup.ts'],

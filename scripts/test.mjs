@@ -2,7 +2,7 @@
  * `npm test`: installs what is missing, builds, runs all tests. Parameters go to vitest, for instance
  * `npm test -- test/wire -t unmarshal`. The last line counts the tests.
  */
-import { PROGRAMS, PYTHON_LIBRARIES } from './lib/programs.mjs';
+import { PYTHON_LIBRARIES, TEST_PROGRAMS } from './lib/programs.mjs';
 import { IN_CI, runMain, say } from './lib/run.mjs';
 import { assertNodeVersion, ensureBuild, ensureNodePackages, ensurePrograms } from './lib/setup.mjs';
 import { runTests, warnOfMissing } from './lib/tests.mjs';
@@ -11,7 +11,7 @@ await runMain(async () => {
   assertNodeVersion();
   await ensureNodePackages();
   const missing = await ensurePrograms(
-    /** @type {import('./lib/programs.mjs').ProgramName[]} */ (Object.keys(PROGRAMS)),
+    TEST_PROGRAMS,
     /** @type {import('./lib/programs.mjs').PythonLibrary[]} */ (Object.keys(PYTHON_LIBRARIES)),
   );
   await ensureBuild();

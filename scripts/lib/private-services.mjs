@@ -48,18 +48,26 @@ function escapeAddressValue(text) {
   return escaped;
 }
 
+/** @param {string} text */
+function escapeXml(text) {
+  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
+}
+
 /**
  * The policy and the limits of the session.conf that comes with the reference implementation, without
- * its service folders and includes: nothing is ever started by a message.
+ * its service folders and includes: nothing is started by a message but what a folder given here says.
  * @param {string} socketPath
+ * @param {string | undefined} serviceDirectory
  */
-function busConfiguration(socketPath) {
+function busConfiguration(socketPath, serviceDirectory) {
   return `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig>
   <type>session</type>
   <listen>unix:path=${escapeAddressValue(socketPath)}</listen>
-  <auth>EXTERNAL</auth>
+  <auth>EXTERNAL</auth>${
+    serviceDirectory === undefined ? '' : `\n  <servicedir>${escapeXml(serviceDirectory)}</servicedir>`
+  }
   <policy context="default">
     <allow send_destination="*" eavesdrop="true"/>
     <allow eavesdrop="true"/>
@@ -116,13 +124,14 @@ function makeHomes(directory) {
 
 /**
  * Starts a dbus-daemon of one's own that listens on one socket in a new temporary folder.
- * @param {{ timeoutMs?: number, socketPath?: string }} [options] `timeoutMs`: the time to start in, 10 s if not given;
- * `socketPath`: where to listen, in a folder that is there, so that another can follow at the same place.
+ * @param {{ timeoutMs?: number, socketPath?: string, serviceDirectory?: string }} [options] `timeoutMs`: the time to start
+ * in, 10 s if not given; `socketPath`: where to listen, in a folder that is there, so that another can follow at the same
+ * place; `serviceDirectory`: a folder with service files, which say how to start who is asked for and is not there.
  * @returns {Promise<PrivateBus>}
  * @throws {MissingProgramError} `missing-program`
  * @throws {PrivateServiceError} `start-failed`, `start-timeout`
  */
-export async function startPrivateBus({ timeoutMs = 10_000, socketPath } = {}) {
+export async function startPrivateBus({ timeoutMs = 10_000, socketPath, serviceDirectory } = {}) {
   const program = requireProgram('dbus-daemon');
   const directory = makeFolder();
   /** @type {Daemon | undefined} */
@@ -130,7 +139,8 @@ export async function startPrivateBus({ timeoutMs = 10_000, socketPath } = {}) {
   try {
     makeHomes(directory);
     const configuration = join(directory, 'bus.conf');
-    writeFileSync(configuration, busConfiguration(socketPath ?? join(directory, 'bus')), { mode: 0o600 });
+    const text = busConfiguration(socketPath ?? join(directory, 'bus'), serviceDirectory);
+    writeFileSync(configuration, text, { mode: 0o600 });
     const started = new Daemon(
       program,
       [`--config-file=${configuration}`, '--nofork', '--nopidfile', '--nosyslog', '--print-address'],
@@ -160,13 +170,16 @@ export async function startPrivateBus({ timeoutMs = 10_000, socketPath } = {}) {
  * @param {string} [options.password] of the login keyring; random if not given.
  * @param {PrivateBus} [options.bus] where to offer the service; if not given, a private bus is
  * started, and closed with the keyring.
+ * @param {string} [options.dataDirectory] a folder of the caller's for the keyring files, so that another
+ * daemon can follow with them; it must have the same password.
+ * @param {boolean} [options.login] false: no login keyring and so no default collection, where the folder has none.
  * @param {number} [options.timeoutMs] the time that each daemon may take to start, 10 s if not given.
  * @returns {Promise<PrivateKeyring>}
  * @throws {MissingProgramError} `missing-program`
  * @throws {PrivateServiceError} `start-failed`, `start-timeout`
  */
 export async function startPrivateKeyring(options = {}) {
-  const { password = randomBytes(18).toString('base64url'), timeoutMs = 10_000 } = options;
+  const { password = randomBytes(18).toString('base64url'), timeoutMs = 10_000, login = true } = options;
   const program = requireProgram('gnome-keyring-daemon');
   const dbusSend = requireProgram('dbus-send');
   const bus = options.bus ?? (await startPrivateBus({ timeoutMs }));
@@ -181,15 +194,21 @@ export async function startPrivateKeyring(options = {}) {
   try {
     makeHomes(directory);
     const env = privateEnvironment(directory, bus.address);
+    if (options.dataDirectory !== undefined) env['XDG_DATA_HOME'] = options.dataDirectory;
     const control = join(directory, 'run/keyring');
     mkdirSync(control, { mode: 0o700 });
     const started = new Daemon(
       program,
-      ['--foreground', '--unlock', '--components=secrets', `--control-directory=${control}`],
-      { directory, env, input: password },
+      [
+        '--foreground',
+        ...(login ? ['--unlock'] : []),
+        '--components=secrets',
+        `--control-directory=${control}`,
+      ],
+      { directory, env, input: login ? password : '' },
     );
     daemon = started;
-    await started.waitUntil(() => hasDefaultCollection(dbusSend, env, bus.address), timeoutMs);
+    await started.waitUntil(() => isReady(dbusSend, env, bus.address, login), timeoutMs);
     return {
       address: bus.address,
       env,
@@ -209,10 +228,11 @@ export async function startPrivateKeyring(options = {}) {
  * @param {string} dbusSend
  * @param {NodeJS.ProcessEnv} env
  * @param {string} address
- * @returns {Promise<true | undefined>} true once org.freedesktop.secrets is owned and answers with a
- * default collection, which is a little later.
+ * @param {boolean} needsDefault
+ * @returns {Promise<true | undefined>} true once org.freedesktop.secrets is owned and answers, with a
+ * default collection if that is needed, which is a little later.
  */
-async function hasDefaultCollection(dbusSend, env, address) {
+async function isReady(dbusSend, env, address, needsDefault) {
   const start = [`--bus=${address}`, '--print-reply=literal', '--reply-timeout=2000'];
   try {
     const owned = await run(
@@ -238,7 +258,7 @@ async function hasDefaultCollection(dbusSend, env, address) {
       ],
       { env },
     );
-    return alias.stdout.includes('/org/freedesktop/secrets/collection/') ? true : undefined;
+    return !needsDefault || alias.stdout.includes('/org/freedesktop/secrets/collection/') ? true : undefined;
   } catch {
     // Not there yet; the caller's deadline ends this.
     return undefined;

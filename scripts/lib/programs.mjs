@@ -62,9 +62,54 @@ export const PROGRAMS = /** @type {const} */ ({
       alpine: ['tshark'],
     },
   },
+  keepassxc: {
+    purpose: 'a private Secret Service of KeePassXC',
+    packages: { debian: ['keepassxc'], fedora: ['keepassxc'], arch: ['keepassxc'], alpine: ['keepassxc'] },
+  },
+  'keepassxc-cli': {
+    purpose: 'making a database for KeePassXC',
+    packages: { debian: ['keepassxc'], fedora: ['keepassxc'], arch: ['keepassxc'], alpine: ['keepassxc'] },
+  },
+  kwalletd5: {
+    purpose: 'a private Secret Service of KWallet',
+    packages: {
+      // QCA's plugin for OpenSSL is what the encrypted session needs; it comes by itself elsewhere.
+      debian: ['libkf5wallet-bin', 'libqca-qt5-2-plugins'],
+      fedora: ['kf5-kwallet', 'qca-qt5-ossl'],
+      arch: ['kwallet5', 'qca-qt5'],
+      alpine: ['kwallet5', 'qca-qt5'],
+    },
+  },
+  Xvfb: {
+    purpose: 'a display for the dialogs of those services',
+    packages: {
+      debian: ['xvfb'],
+      fedora: ['xorg-x11-server-Xvfb'],
+      arch: ['xorg-server-xvfb'],
+      alpine: ['xvfb'],
+    },
+  },
+  xdotool: {
+    purpose: 'answering those dialogs',
+    packages: { debian: ['xdotool'], fedora: ['xdotool'], arch: ['xdotool'], alpine: ['xdotool'] },
+  },
 });
 
 /** @typedef {keyof typeof PROGRAMS} ProgramName */
+
+/**
+ * What `npm run test:providers` uses beside a bus.
+ * @type {readonly ProgramName[]}
+ */
+export const PROVIDER_PROGRAMS = ['keepassxc', 'keepassxc-cli', 'kwalletd5', 'Xvfb', 'xdotool'];
+
+/**
+ * What `npm test` uses: all but the services that come with a graphical desktop.
+ * @type {readonly ProgramName[]}
+ */
+export const TEST_PROGRAMS = /** @type {ProgramName[]} */ (Object.keys(PROGRAMS)).filter(
+  (name) => !PROVIDER_PROGRAMS.includes(name),
+);
 
 /** What tests use through Python as an independent implementation; `code` fails where it is missing. */
 export const PYTHON_LIBRARIES = /** @type {const} */ ({
@@ -106,6 +151,26 @@ export const PYTHON_LIBRARIES = /** @type {const} */ ({
       fedora: ['python3-jeepney'],
       arch: ['python-jeepney'],
       alpine: ['py3-jeepney'],
+    },
+  },
+  SecretStorage: {
+    code: 'import secretstorage',
+    purpose: 'checking the Secret Service client against SecretStorage',
+    packages: {
+      debian: ['python3-secretstorage'],
+      fedora: ['python3-secretstorage'],
+      arch: ['python-secretstorage'],
+      alpine: ['py3-secretstorage'],
+    },
+  },
+  libsecret: {
+    code: 'import gi; gi.require_version("Secret", "1"); from gi.repository import Secret',
+    purpose: 'checking the Secret Service client against libsecret',
+    packages: {
+      debian: ['python3-gi', 'gir1.2-secret-1'],
+      fedora: ['python3-gobject', 'libsecret'],
+      arch: ['python-gobject', 'libsecret'],
+      alpine: ['py3-gobject3', 'libsecret'],
     },
   },
 });

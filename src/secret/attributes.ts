@@ -5,6 +5,7 @@
  */
 
 import { SecretServiceError } from './errors.js';
+import { SCHEMA_ATTRIBUTE } from './names.js';
 
 /** Attributes as callers give them. Attributes are not secret: services show them while locked. */
 export type Attributes = Readonly<Record<string, string>> | ReadonlyMap<string, string>;
@@ -77,10 +78,11 @@ const KEEPASSXC_NAMES: ReadonlySet<string> = new Set([
   'Path',
   'TOTP',
   'Title',
-  'URL',
-  'UserName',
   'Uuid',
 ]);
+
+/** Fields that it shows too, and that programs use as attributes: one that is not empty was set by one of them. */
+const KEEPASSXC_SHARED_NAMES: ReadonlySet<string> = new Set(['URL', 'UserName']);
 
 /**
  * The schemas that say no more than "a secret" or "a note": GNOME Keyring gives one to an item that was
@@ -97,8 +99,7 @@ const GENERIC_SCHEMAS: ReadonlySet<string> = new Set([
  * Equality would be wrong, for services add attributes of their own; inclusion would be wrong too, for
  * an item with further attributes of its owner's is another item, and must not be overwritten. So
  * everything in `wanted` has to be there, and beside it only what services are known to add: a generic
- * `xdg:schema` (GNOME Keyring), `xdg:content-type` (oo7), and the fields of a KeePassXC entry. `URL`,
- * `UserName` and the like are names that programs use as well, so that they only count as KeePassXC's
+ * `xdg:schema` (GNOME Keyring), `xdg:content-type` (oo7), and the fields of a KeePassXC entry, which only count as such
  * where `Uuid` and `Path`, which it always adds, are there too.
  */
 export function isSameItem(
@@ -110,13 +111,14 @@ export function isSameItem(
   const isOfKeePassXc = isAdded('Uuid') && isAdded('Path');
   for (const [name, value] of attributes) {
     if (wanted.has(name) || isAddedByAnyService(name, value)) continue;
-    if (!(isOfKeePassXc && KEEPASSXC_NAMES.has(name))) return false;
+    const isField = KEEPASSXC_NAMES.has(name) || (KEEPASSXC_SHARED_NAMES.has(name) && value === '');
+    if (!(isOfKeePassXc && isField)) return false;
   }
   return true;
 }
 
 function isAddedByAnyService(name: string, value: string): boolean {
-  return name === 'xdg:schema' ? GENERIC_SCHEMAS.has(value) : name === 'xdg:content-type';
+  return name === SCHEMA_ATTRIBUTE ? GENERIC_SCHEMAS.has(value) : name === 'xdg:content-type';
 }
 
 /** @throws {SecretServiceError} `bad-argument` if `label` is no string, or longer than 2^16 UTF-16 units */

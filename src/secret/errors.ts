@@ -59,7 +59,7 @@ export interface SecretServiceErrorOptions extends ErrorOptions {
 /** An operation of the Secret Service failed; `code` says how, `cause` what came from below. */
 export class SecretServiceError extends Error {
   readonly code: SecretServiceErrorCode;
-  /** The object path of the prompt; with the codes `prompt-required` and `prompt-dismissed` only. */
+  /** The object path of the prompt; with `prompt-required` and `prompt-dismissed`, and with `failed` where showing it did. */
   declare readonly promptPath?: string;
   /** The object paths of what has to be unlocked first; with the code `locked`, where they are known. */
   declare readonly lockedPaths?: readonly string[];

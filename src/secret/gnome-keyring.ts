@@ -58,8 +58,8 @@ export async function createCollectionWithPassword(
       if (alias !== '') await writeAlias(context, operation, alias, path);
       return collection;
     } catch (error) {
-      // Whoever tries again must not find one more each time.
-      await collection.delete({ prompt: 'never' }).catch(() => {});
+      // Whoever tries again must not find one more each time. It is sent before that, and not waited for: time may be over.
+      collection.delete({ prompt: 'never' }).catch(() => {});
       throw error;
     }
   } finally {

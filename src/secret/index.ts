@@ -32,6 +32,7 @@ export { SecretService } from './service.js';
 export type {
   CreateCollectionOptions,
   DefaultCollectionOptions,
+  FindOptions,
   FoundItem,
   FoundItems,
   MatchOptions,

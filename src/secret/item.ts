@@ -16,6 +16,7 @@ import {
 } from './calls/item-calls.js';
 import type { ServiceContext } from './connection/context.js';
 import type { OperationOptions } from './connection/operation.js';
+import { errorNameOf } from './map-error.js';
 import { ITEM_INTERFACE } from './names.js';
 import { type Secret, type SecretInput, SecretToStore } from './secret.js';
 import { SecretObject } from './secret-object.js';
@@ -23,8 +24,8 @@ import { SecretObject } from './secret-object.js';
 /** What storing a secret takes. */
 export interface SetSecretOptions extends OperationOptions {
   /**
-   * The content type. Without it `text/plain` for valid UTF-8 without NUL, otherwise
-   * `application/octet-stream`. Services differ in what they keep of it.
+   * The content type. Without it `text/plain` for valid UTF-8 without NUL, a byte order mark at the beginning or a word
+   * in braces, which some services do not keep; otherwise `application/octet-stream`. Services differ in what they keep of it.
    */
   readonly contentType?: string | undefined;
 }
@@ -86,10 +87,18 @@ export class Item extends SecretObject {
     return await readItemAttributes(this.context, this.context.begin(options), this.path);
   }
 
-  /** Replaces the attributes. Some services keep those that they have added. */
+  /** Replaces the attributes. Some services keep those that they have added, and KeePassXC all there were. */
   async setAttributes(attributes: Attributes, options: OperationOptions = {}): Promise<void> {
     const operation = this.context.begin(options);
-    await this.put('Attributes', 'a{ss}', readAttributes(attributes), operation);
+    const wanted = readAttributes(attributes);
+    try {
+      await this.put('Attributes', 'a{ss}', wanted, operation);
+    } catch (error) {
+      // KeePassXC shows these of every item, and lets nobody set them: whoever changes what was read sends them back.
+      const isRefused = errorNameOf(error) === 'org.freedesktop.DBus.Error.InvalidArgs';
+      if (!isRefused || !wanted.delete('Uuid') || !wanted.delete('Path')) throw error;
+      await this.put('Attributes', 'a{ss}', wanted, operation);
+    }
   }
 
   /** Reads the label, the attributes, the times and whether the item is locked, in one call. */

@@ -28,6 +28,9 @@ export const DEFAULT_ALIAS = 'default';
 /** The alias of the collection that lasts as long as the service does. */
 export const SESSION_ALIAS = 'session';
 
+/** The attribute that says of which kind an item is. */
+export const SCHEMA_ATTRIBUTE = 'xdg:schema';
+
 /** The signature of a Secret struct: session, parameters, value, content type. */
 export const SECRET_SIGNATURE = '(oayays)';
 

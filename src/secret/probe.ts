@@ -91,6 +91,8 @@ async function probeOwner(caller: Caller, operation: Operation): Promise<Probe> 
   const defaultCollection = await readDefault(caller, operation);
   if (defaultCollection === undefined) return { state: 'no-default-collection', owner };
   const isLocked = await readLocked(caller, operation, defaultCollection);
+  // An alias may outlive what it stands for.
+  if (isLocked === undefined) return { state: 'no-default-collection', owner };
   return { state: isLocked ? 'locked' : 'ready', owner, defaultCollection };
 }
 
@@ -108,10 +110,16 @@ async function readDefault(caller: Caller, operation: Operation): Promise<string
   return path === NO_OBJECT ? undefined : path;
 }
 
-async function readLocked(caller: Caller, operation: Operation, path: string): Promise<boolean> {
+/** Undefined where there is no such collection. */
+async function readLocked(caller: Caller, operation: Operation, path: string): Promise<boolean | undefined> {
   const property = { path, interface: COLLECTION_INTERFACE, name: 'Locked' };
-  const [value] = await caller.call(operation, readingCall(property), 'reading Locked');
-  return parseBoolean(parseVariant(value, 'b', 'Locked'), 'Locked');
+  try {
+    const [value] = await caller.call(operation, readingCall(property), 'reading Locked');
+    return parseBoolean(parseVariant(value, 'b', 'Locked'), 'Locked');
+  } catch (error) {
+    if (hasCode(error, 'not-found')) return undefined;
+    throw error;
+  }
 }
 
 /** Opens the bus of the options; the time for it is part of the operation's. */

@@ -8,6 +8,7 @@
 
 import { type Attributes, readAttributes } from './attributes.js';
 import { SecretServiceError } from './errors.js';
+import { SCHEMA_ATTRIBUTE } from './names.js';
 
 /** The type of an attribute. `integer` is a safe integer. */
 export type SchemaType = 'string' | 'integer' | 'boolean';
@@ -43,7 +44,6 @@ export interface Schema<Fields extends SchemaFields = SchemaFields> {
   parse(attributes: Attributes): SchemaValues<Fields>;
 }
 
-const SCHEMA_ATTRIBUTE = 'xdg:schema';
 const TYPES: ReadonlySet<unknown> = new Set<SchemaType>(['string', 'integer', 'boolean']);
 
 /**

@@ -94,8 +94,8 @@ export class SecretToStore {
 
   /**
    * Copies the caller's value at once, so that the caller may wipe its own.
-   * @param contentType - Without it `text/plain` for valid UTF-8 without NUL, otherwise
-   * `application/octet-stream`: some services corrupt or refuse other bytes under a text type.
+   * @param contentType - Without it `text/plain` for what every service keeps as text, otherwise
+   * `application/octet-stream`.
    * @throws {SecretServiceError} `bad-argument` for another type, a lone surrogate, an empty content
    * type, or more than 2^26 − 16 bytes.
    */
@@ -128,9 +128,16 @@ function copyBytes(input: SecretInput): Uint8Array {
   return bytes;
 }
 
-/** Whether every service keeps it under a text type: KWallet loses what comes after a NUL. */
+/** What KeePassXC takes for the name of something else when it reads a text, and replaces. */
+const PLACEHOLDER = /\{[A-Za-z][^{}]*\}/;
+
+/**
+ * Whether every service keeps it under a text type: KWallet loses what comes after a NUL, KWallet and KeePassXC a byte order
+ * mark at the beginning, and KeePassXC gives something else for placeholders.
+ */
 function isText(bytes: Uint8Array): boolean {
-  return !bytes.includes(0) && decodeText(bytes) !== undefined;
+  const text = decodeText(bytes);
+  return text !== undefined && !text.includes('\0') && !text.startsWith('\ufeff') && !PLACEHOLDER.test(text);
 }
 
 function tooLong(): SecretServiceError {

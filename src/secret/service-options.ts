@@ -1,7 +1,6 @@
 /** What the methods of the service take and give beside items, collections and secrets. */
 
 import { type Attributes, readSelectiveAttributes } from './attributes.js';
-import type { ItemProperties } from './calls/item-calls.js';
 import type { Wanted } from './calls/wanted.js';
 import type { Collection } from './collection.js';
 import type { OperationOptions } from './connection/operation.js';
@@ -35,9 +34,19 @@ export interface SetOptions extends OperationOptions {
   readonly collection?: Collection | undefined;
 }
 
+/** What {@link SecretService.findAll} takes. */
+export interface FindOptions extends MatchOptions {
+  /** Reads the labels too, which takes the service half as long again; false if not given. */
+  readonly labels?: boolean | undefined;
+}
+
 /** An item that {@link SecretService.findAll} has found, with what it holds. */
-export interface FoundItem extends ItemProperties {
+export interface FoundItem {
   readonly item: Item;
+  /** With the option `labels`; else undefined. */
+  readonly label: string | undefined;
+  /** Services add attributes of their own, such as `xdg:schema`. */
+  readonly attributes: ReadonlyMap<string, string>;
   /** Owned by the caller. */
   readonly secret: Secret;
 }
@@ -64,4 +73,9 @@ export function readWanted(attributes: Attributes, options: MatchOptions): Wante
 /** @throws {SecretServiceError} `bad-argument` */
 export function assertString(value: unknown, what: string): asserts value is string {
   if (typeof value !== 'string') throw new SecretServiceError('bad-argument', `${what} must be a string`);
+}
+
+/** Each path once. */
+export function pathsOf(items: readonly Item[]): string[] {
+  return [...new Set(items.map(({ path }) => path))];
 }

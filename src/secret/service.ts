@@ -19,7 +19,6 @@ import {
   readCollections,
   readDefaultCollection,
   readOrCreateDefaultCollection,
-  searchService,
   writeAlias,
 } from './calls/collection-calls.js';
 import { clear, findAll, listValues } from './calls/find-items.js';
@@ -28,6 +27,7 @@ import { lockAll, unlockAll } from './calls/locking.js';
 import { lookup } from './calls/lookup.js';
 import { readSecrets } from './calls/read-secrets.js';
 import { parseString } from './calls/replies.js';
+import { searchService } from './calls/search-service.js';
 import { type ItemToSet, set } from './calls/set.js';
 import { Turns } from './calls/turns.js';
 import { Collection } from './collection.js';
@@ -44,9 +44,11 @@ import {
   assertString,
   type CreateCollectionOptions,
   type DefaultCollectionOptions,
+  type FindOptions,
   type FoundItem,
   type FoundItems,
   type MatchOptions,
+  pathsOf,
   readWanted,
   type SetOptions,
 } from './service-options.js';
@@ -266,12 +268,16 @@ export class SecretService {
    * exactly these. Two round trips, however many there are.
    * @throws {SecretServiceError} `locked` if one of them is locked and cannot be unlocked; `prompt-dismissed`
    */
-  async findAll(attributes: Attributes, options: MatchOptions = {}): Promise<FoundItem[]> {
+  async findAll(attributes: Attributes, options: FindOptions = {}): Promise<FoundItem[]> {
     const operation = this.#context.begin(options);
-    const found = await findAll(this.#context, operation, readWanted(attributes, options));
-    return found.map(({ path, properties, secret }) =>
-      Object.assign(properties, { item: new Item(this.#context, path), secret }),
-    );
+    const { labels = false } = options;
+    const found = await findAll(this.#context, operation, readWanted(attributes, options), labels);
+    return found.map(({ path, label, attributes: all, secret }) => ({
+      item: new Item(this.#context, path),
+      label,
+      attributes: all,
+      secret,
+    }));
   }
 
   /**
@@ -389,9 +395,4 @@ export class SecretService {
       throw new SecretServiceError('bad-argument', 'not an item or collection of this connection');
     }
   }
-}
-
-/** Each path once. */
-function pathsOf(items: readonly Item[]): string[] {
-  return [...new Set(items.map(({ path }) => path))];
 }

@@ -11,6 +11,8 @@ import { concurrently } from './calls/concurrently.js';
 import { Collection } from './collection.js';
 import type { ServiceContext } from './connection/context.js';
 import type { Operation, OperationOptions } from './connection/operation.js';
+import { watchReconnection } from './connection/reconnection.js';
+import { whenAborted } from './connection/when-aborted.js';
 import { SecretServiceError } from './errors.js';
 import { Item } from './item.js';
 import { hasCode, mapError } from './map-error.js';
@@ -39,6 +41,8 @@ export type WatchOptions = Pick<OperationOptions, 'signal' | 'timeoutMs'>;
 /** How many changes may wait to be read; when there are more, they give way to a comparison. */
 const MAX_QUEUED_CHANGES = 1024;
 
+const INTERFACES: ReadonlySet<unknown> = new Set([SERVICE_INTERFACE, COLLECTION_INTERFACE]);
+
 /** The objects that KWallet and KeePassXC signal on beside those of the collections. */
 const ALIASES = `${SERVICE_PATH}/aliases/`;
 
@@ -54,7 +58,9 @@ export class Watch implements AsyncIterableIterator<ServiceChange, undefined> {
   /** Resolves once no change can be missed any more. Rejects where the watch ends before. */
   readonly ready: Promise<void>;
   readonly #context: ServiceContext;
+  /** Those of the caller, but for the signal: listing ends with the watch. */
   readonly #options: WatchOptions;
+  readonly #ended = new AbortController();
   readonly #changes: AsyncGenerator<ServiceChange, undefined>;
   #subscriptions: Pick<Subscription, 'ready' | 'close'>[] = [];
   /** The paths of the items of each collection, by its path. */
@@ -64,12 +70,15 @@ export class Watch implements AsyncIterableIterator<ServiceChange, undefined> {
   #isBehind = false;
   #end: { readonly error: Error | undefined } | undefined;
   #wake: () => void = () => {};
+  #stopListening: () => void = () => {};
 
   /** @internal */
   constructor(context: ServiceContext, options: WatchOptions) {
     this.#context = context;
-    this.#options = options;
-    this.ready = this.#begin(context.begin(options));
+    // Looks at all of them, too.
+    const { signal } = context.begin(options);
+    this.#options = { ...options, signal: this.#ended.signal };
+    this.ready = this.#begin(signal);
     this.ready.catch(() => {});
     this.#changes = this.#run();
   }
@@ -80,7 +89,7 @@ export class Watch implements AsyncIterableIterator<ServiceChange, undefined> {
 
   async return(): Promise<IteratorResult<ServiceChange, undefined>> {
     await this.close();
-    return { done: true, value: undefined };
+    return await this.#changes.return(undefined);
   }
 
   [Symbol.asyncIterator](): this {
@@ -97,13 +106,19 @@ export class Watch implements AsyncIterableIterator<ServiceChange, undefined> {
     return this.close();
   }
 
-  async #begin(operation: Operation): Promise<void> {
+  async #begin(signal: AbortSignal | undefined): Promise<void> {
     const { bus, closing } = this.#context;
     try {
-      closing.addEventListener('abort', this.#onClosing);
-      this.#options.signal?.addEventListener('abort', this.#onAbort);
+      if (signal?.aborted === true) throw new CancelledError(signal.reason);
+      const stops = [
+        whenAborted(closing, () => this.#finish(undefined)),
+        whenAborted(signal, () => this.#finish(new CancelledError(signal?.reason))),
+      ];
+      this.#stopListening = () => stops.forEach((stop) => stop());
+      const operation = this.#context.begin(this.#options);
       const owners = bus.watchName(SERVICE_NAME);
-      this.#subscriptions = [owners, this.#listen(SERVICE_INTERFACE), this.#listen(COLLECTION_INTERFACE)];
+      const reconnections = watchReconnection(bus, () => this.#fallBehind(), this.#onError);
+      this.#subscriptions = [owners, reconnections, this.#listen()];
       void this.#follow(owners);
       await operation.waitFor(Promise.all(this.#subscriptions.map(({ ready }) => ready)));
       this.#snapshot = await this.#list(operation);
@@ -113,14 +128,19 @@ export class Watch implements AsyncIterableIterator<ServiceChange, undefined> {
     if (this.#end !== undefined) throw this.#end.error ?? closedError();
   }
 
-  readonly #onClosing = (): void => this.#finish(undefined);
+  readonly #onError = (error: unknown): void => this.#finish(mapError(error, 'watch'));
 
-  readonly #onAbort = (): void => this.#finish(new CancelledError(this.#options.signal?.reason));
-
-  #listen(interfaceName: string): Subscription {
-    const rule = { sender: SERVICE_NAME, interface: interfaceName, pathNamespace: SERVICE_PATH };
-    const onError = (error: unknown): void => this.#finish(mapError(error, 'watch'));
-    return this.#context.bus.signals(rule, (message) => this.#push(message), { onError });
+  /** With one rule for the service and its collections, whose signals would lose their order in two queues. */
+  #listen(): Subscription {
+    const rule = { sender: SERVICE_NAME, pathNamespace: SERVICE_PATH };
+    let dropped = 0;
+    const take = (message: Message): void => {
+      if (signals.dropped > dropped) this.#fallBehind();
+      dropped = signals.dropped;
+      if (INTERFACES.has(message.interface)) this.#push(message);
+    };
+    const signals = this.#context.bus.signals(rule, take, { onError: this.#onError });
+    return signals;
   }
 
   async #follow(owners: AsyncIterable<OwnerChange>): Promise<void> {
@@ -151,8 +171,8 @@ export class Watch implements AsyncIterableIterator<ServiceChange, undefined> {
   #finish(error: Error | undefined): void {
     if (this.#end !== undefined) return;
     this.#end = { error };
-    this.#context.closing.removeEventListener('abort', this.#onClosing);
-    this.#options.signal?.removeEventListener('abort', this.#onAbort);
+    this.#stopListening();
+    this.#ended.abort();
     for (const subscription of this.#subscriptions) void subscription.close();
     this.#wake();
   }
@@ -161,9 +181,9 @@ export class Watch implements AsyncIterableIterator<ServiceChange, undefined> {
     try {
       await this.ready.catch(() => {});
       while (this.#end === undefined) {
-        if (this.#isBehind) yield* this.#resynchronize();
-        else if (this.#queue.length > 0) yield* this.#tell(this.#queue.shift() as Message);
-        else await new Promise<void>((resolve) => (this.#wake = resolve));
+        const isIdle = !this.#isBehind && this.#queue.length === 0;
+        if (isIdle) await new Promise<void>((resolve) => (this.#wake = resolve));
+        else yield* this.#untilEnd(this.#isBehind ? this.#resynchronize() : this.#tell(this.#queue.shift()));
       }
       if (this.#end.error !== undefined) throw this.#end.error;
       return undefined;
@@ -172,22 +192,34 @@ export class Watch implements AsyncIterableIterator<ServiceChange, undefined> {
     }
   }
 
+  /** What is still to be told when the watch ends is not told. */
+  async *#untilEnd(changes: Changes): Changes {
+    for await (const change of changes) {
+      if (this.#end !== undefined) return;
+      yield change;
+    }
+  }
+
   /** Tells what a signal says; nothing for one that is not of the specification, or says what is known. */
-  async *#tell({ interface: interfaceName, member = '', path = '', signature, body }: Message): Changes {
+  async *#tell(message: Message | undefined): Changes {
+    if (message === undefined) return;
+    const { interface: interfaceName, member = '', path = '', signature, body } = message;
     const [, kind, verb] = /^(Collection|Item)(Created|Changed|Deleted)$/.exec(member) ?? [];
     const [object] = body;
     const expected = interfaceName === SERVICE_INTERFACE ? 'Collection' : 'Item';
     // KeePassXC says that "/" has changed when an item was deleted.
     if (kind !== expected || signature !== 'o' || typeof object !== 'string' || object === NO_OBJECT) return;
-    const change = (verb as string).toLowerCase() as Change;
+    const known = kind === 'Item' ? this.#snapshot.get(path) : this.#snapshot;
+    const said = (verb as string).toLowerCase() as Change;
+    const isKnown = known?.has(object) === true;
+    // KWallet says that an item has changed before it says that there is one.
+    const change = said === 'changed' && !isKnown ? 'created' : said;
+    // KeePassXC says each thing several times.
+    if (change !== 'changed' && known !== undefined && isKnown === (change === 'created')) return;
     if (kind === 'Item') {
-      const items = this.#snapshot.get(path);
-      // KeePassXC says each thing several times.
-      if (change !== 'changed' && items?.has(object) === (change === 'created')) return;
       yield this.#changeItem(path, object, change);
       return;
     }
-    if (change !== 'changed' && this.#snapshot.has(object) === (change === 'created')) return;
     yield this.#changeCollection(object, change);
     // What was unlocked may show items that it hid, and says nothing of them.
     const present =
@@ -202,10 +234,11 @@ export class Watch implements AsyncIterableIterator<ServiceChange, undefined> {
   }
 
   #changeItem(collectionPath: string, path: string, change: Change): ServiceChange {
-    const items = this.#snapshot.get(collectionPath) ?? new Set();
-    this.#snapshot.set(collectionPath, items);
-    if (change === 'deleted') items.delete(path);
-    else items.add(path);
+    const items = this.#snapshot.get(collectionPath);
+    // Services delete what is in a collection after it, too.
+    if (change === 'deleted') items?.delete(path);
+    else if (items !== undefined) items.add(path);
+    else this.#snapshot.set(collectionPath, new Set([path]));
     const collection = new Collection(this.#context, collectionPath);
     return { type: `item-${change}`, collection, item: new Item(this.#context, path) };
   }

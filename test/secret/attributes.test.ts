@@ -29,7 +29,7 @@ describe('isSameItem', () => {
     { 'xdg:content-type': 'anything', 'xdg:schema': 'org.freedesktop.Secret.Generic' },
     KEEPASSXC,
     { Uuid: 'u', Path: 'p' },
-    { ...KEEPASSXC, TOTP: '1', FDO_SECRETS_CONTENT_TYPE: 'text/plain', URL: 'https://x', UserName: 'ann' },
+    { ...KEEPASSXC, TOTP: '1', FDO_SECRETS_CONTENT_TYPE: 'text/plain', Notes: 'of the user' },
   ])('is true where a service has added %j', (added) => {
     expect(same({ ...wanted, ...added }, wanted)).toBe(true);
   });
@@ -40,6 +40,8 @@ describe('isSameItem', () => {
     { FDO_SECRETS_CONTENT_TYPE: 'text/plain' },
     { URL: 'https://bank', UserName: 'ann' },
     { ...KEEPASSXC, more: '' },
+    { ...KEEPASSXC, URL: 'https://bank' },
+    { ...KEEPASSXC, UserName: 'ann' },
     { ...KEEPASSXC, 'xdg:creator': 'them' },
     { 'xdg:creator': 'them' },
     { 'xdg:': '' },

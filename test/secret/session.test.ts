@@ -214,6 +214,32 @@ describe('key agreement', () => {
   });
 
   test.each([
+    ['1 byte', 1],
+    ['127 bytes', 127],
+    ['128 bytes', 128],
+  ])('has the right key with a public key of %s', async (_name, byteLength) => {
+    const service = new MockService();
+    service.override('OpenSession', ({ body }) => {
+      const exchange = createDiffieHellman(prime, 2);
+      // One byte: 2 to the power of 1. Else the first exponent whose key begins with as many zero bytes.
+      for (let exponent = byteLength === 1 ? 1 : 2000; ; exponent++) {
+        exchange.setPrivateKey(Uint8Array.of(exponent >> 8, exponent & 0xff));
+        const key = exchange.generateKeys();
+        const significant = key.subarray(key.findIndex((byte) => byte !== 0));
+        if (significant.byteLength !== byteLength) continue;
+        const shared = padded(exchange.computeSecret((body[1] as Variant<Uint8Array>).value));
+        return returned('vo', new Variant('ay', significant), service.addSession(shared));
+      }
+    });
+    const client = await service.connect();
+    service.add({ a: 'b' }, 'x');
+    expect((await client.lookup({ a: 'b' }))?.text()).toBe('x');
+    await client.set({ a: 'b' }, 'y');
+    expect([...service.items.values()][0]?.value.toString()).toBe('y');
+    await client.close();
+  });
+
+  test.each([
     ['the key as text', 'vo', [new Variant('s', 'key'), '/s']],
     ['the key as integers', 'vo', [new Variant('au', [2]), '/s']],
     ['the session "/"', 'vo', [new Variant('ay', Uint8Array.of(2)), '/']],

@@ -1,6 +1,7 @@
 /** Keys and what leads to them are wiped: the arrays are caught on their way, and read afterwards. */
 import { beforeEach, expect, test, vi } from 'vitest';
 import { Session } from '../../src/secret/connection/session.js';
+import * as cipher from '../../src/secret/crypto/secret-cipher.js';
 import { MockService } from './support/mock-service.js';
 
 const caught = vi.hoisted(() => ({ shared: [] as Uint8Array[], keys: [] as Uint8Array[] }));
@@ -43,7 +44,7 @@ test('the shared secret is wiped when the session is open, and the key when it e
 
 test('a session wipes the very key it was given', () => {
   const key = new Uint8Array(16).fill(1);
-  const session = new Session('/session', key);
+  const session = new Session('/session', { bytes: key, cipher });
   session.wipe();
   session.wipe();
   expect(isZero(key)).toBe(true);

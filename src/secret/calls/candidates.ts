@@ -8,9 +8,8 @@
 import { includesAttributes, isSameItem } from '../attributes.js';
 import type { ServiceContext } from '../connection/context.js';
 import type { Operation } from '../connection/operation.js';
-import { hasCode } from '../map-error.js';
 import { concurrently } from './concurrently.js';
-import { readItemAttributes } from './item-calls.js';
+import { readItemAttributes, whyUnreadable } from './item-calls.js';
 
 /**
  * How an item stands to the attributes that were searched for:
@@ -48,6 +47,12 @@ export async function compareItems(
 }
 
 /**
+ * What the names of attributes begin with in a keyring of GNOME's that was not unlocked since the daemon has started: they
+ * are kept as hashes outside of what is encrypted, which a search compares, and nobody can read.
+ */
+const HASHED = 'gkr:compat:hashed:';
+
+/**
  * Reads the attributes of the items at `paths`.
  * @returns In the order of `paths`.
  * @throws as `Caller.call`.
@@ -59,11 +64,10 @@ export async function readItems(
 ): Promise<(ReadonlyMap<string, string> | 'unreadable' | 'gone')[]> {
   return await concurrently(paths, async (path) => {
     try {
-      return await readItemAttributes(context, operation, path);
+      const attributes = await readItemAttributes(context, operation, path);
+      return [...attributes.keys()].some((name) => name.startsWith(HASHED)) ? 'unreadable' : attributes;
     } catch (error) {
-      if (hasCode(error, 'locked')) return 'unreadable';
-      if (hasCode(error, 'not-found')) return 'gone';
-      throw error;
+      return (await whyUnreadable(context, operation, path, error)) === 'locked' ? 'unreadable' : 'gone';
     }
   });
 }

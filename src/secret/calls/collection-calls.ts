@@ -9,7 +9,9 @@
 import { Variant } from '../../wire/index.js';
 import type { ServiceCall, ServiceContext } from '../connection/context.js';
 import type { Operation } from '../connection/operation.js';
+import { resultOfDismissed } from '../connection/prompt.js';
 import { SecretServiceError } from '../errors.js';
+import { hasCode } from '../map-error.js';
 import {
   COLLECTION_INTERFACE,
   DEFAULT_ALIAS,
@@ -21,6 +23,8 @@ import {
   SESSION_ALIAS,
 } from '../names.js';
 import type { SecretToStore } from '../secret.js';
+import { concurrently } from './concurrently.js';
+import { deleteObject } from './item-calls.js';
 import {
   parseBoolean,
   parseObjectPath,
@@ -77,6 +81,9 @@ export async function createCollection(
   label: string,
   alias: string,
 ): Promise<string> {
+  // Some services do as the specification says by themselves; GNOME Keyring makes another one.
+  const present = alias === '' ? undefined : await readAlias(context, operation, alias);
+  if (present !== undefined) return present;
   return await create(context, operation, {
     path: SERVICE_PATH,
     interface: SERVICE_INTERFACE,
@@ -92,10 +99,41 @@ export function collectionProperties(label: string): Map<string, Variant> {
   return new Map([[`${COLLECTION_INTERFACE}.Label`, new Variant('s', label)]]);
 }
 
+async function callCreate(
+  context: ServiceContext,
+  operation: Operation,
+  call: ServiceCall,
+): ReturnType<ServiceContext['callPrompting']> {
+  try {
+    // Twice would make two.
+    return await context.callPrompting(operation, { ...call, isRepeatable: false });
+  } catch (error) {
+    const left = resultOfDismissed(error);
+    if (call.member === 'CreateItem' && left?.signature === 'o' && left.value !== NO_OBJECT) {
+      await removeLeftover(context, parseObjectPath(left.value, 'what was left'));
+    }
+    throw error;
+  }
+}
+
+/**
+ * Deletes an item without a secret that KeePassXC leaves where it does not take the secret, such as a reference to another
+ * entry: whoever looks for the item would be given an empty one. Never rejects.
+ */
+async function removeLeftover(context: ServiceContext, path: string): Promise<void> {
+  const limits = { timeoutMs: LEFTOVER_TIMEOUT_MS, promptTimeoutMs: LEFTOVER_TIMEOUT_MS };
+  try {
+    await deleteObject(context, context.begin(limits), path, ITEM_INTERFACE);
+  } catch {
+    // The error to tell is that the item was not made.
+  }
+}
+
+const LEFTOVER_TIMEOUT_MS = 2_000;
+
 /** Makes a call that creates an object, at once or when the user has answered a prompt. */
 async function create(context: ServiceContext, operation: Operation, call: ServiceCall): Promise<string> {
-  // Twice would make two.
-  const { values, result } = await context.callPrompting(operation, { ...call, isRepeatable: false });
+  const { values, result } = await callCreate(context, operation, call);
   const path = result === undefined ? values[0] : parseVariant(result, 'o', 'what the prompt gave');
   return parseObjectPath(path, 'the new object');
 }
@@ -116,32 +154,6 @@ export async function searchCollection(
     replySignature: 'ao',
   });
   return parseObjectPaths(paths, 'SearchItems');
-}
-
-/** The paths of items, by whether they are locked. */
-export interface FoundPaths {
-  readonly unlocked: string[];
-  readonly locked: string[];
-}
-
-/** Finds the items of all collections. */
-export async function searchService(
-  context: ServiceContext,
-  operation: Operation,
-  attributes: ReadonlyMap<string, string>,
-): Promise<FoundPaths> {
-  const [unlocked, locked] = await context.call(operation, {
-    path: SERVICE_PATH,
-    interface: SERVICE_INTERFACE,
-    member: 'SearchItems',
-    signature: 'a{ss}',
-    body: [attributes],
-    replySignature: 'aoao',
-  });
-  return {
-    unlocked: parseObjectPaths(unlocked, 'SearchItems'),
-    locked: parseObjectPaths(locked, 'SearchItems'),
-  };
 }
 
 /**
@@ -216,8 +228,7 @@ export async function readOrCreateDefaultCollection(
   operation: Operation,
   label: string = DEFAULT_LABEL,
 ): Promise<string> {
-  const path = await readAlias(context, operation, DEFAULT_ALIAS);
-  return path ?? (await createCollection(context, operation, label, DEFAULT_ALIAS));
+  return await createCollection(context, operation, label, DEFAULT_ALIAS);
 }
 
 /** Lists the collections. */
@@ -252,4 +263,22 @@ export async function readCollectionProperties(
     modified: timeOf(properties, 'Modified'),
     itemPaths: parseObjectPaths(valueOf(properties, 'Items', 'ao'), 'Items'),
   };
+}
+
+/** Which of the collections at `paths` are locked. What is gone is left out. */
+export async function readLockedCollections(
+  context: ServiceContext,
+  operation: Operation,
+  paths: readonly string[],
+): Promise<string[]> {
+  const locked: string[] = [];
+  await concurrently(paths, async (path) => {
+    const property = { path, interface: COLLECTION_INTERFACE, name: 'Locked', signature: 'b' };
+    try {
+      if (parseBoolean(await context.getProperty(operation, property), 'Locked')) locked.push(path);
+    } catch (error) {
+      if (!hasCode(error, 'not-found')) throw error;
+    }
+  });
+  return locked;
 }

@@ -3,11 +3,13 @@
 import type { ServiceContext } from '../connection/context.js';
 import type { Operation } from '../connection/operation.js';
 import { hasCode } from '../map-error.js';
+import { ITEM_INTERFACE } from '../names.js';
 import type { Secret } from '../secret.js';
 import { compareItems, likenessOf, pathsOf, readItems } from './candidates.js';
 import { concurrently } from './concurrently.js';
-import { deleteItem, type ItemProperties, readAllProperties } from './item-calls.js';
+import { assertUnlocked, deleteItem, itemProperty } from './item-calls.js';
 import { readSecrets } from './read-secrets.js';
+import { parseString } from './replies.js';
 import { likenessesOf, lockedError, search, unlocking, type Wanted } from './wanted.js';
 
 /**
@@ -68,16 +70,19 @@ export async function listValues(
   });
 }
 
-/** An item that was found, with all there is to know of it. */
+/** An item that was found, with what it holds. */
 export interface ReadItem {
   readonly path: string;
-  readonly properties: ItemProperties;
+  readonly label: string | undefined;
+  readonly attributes: ReadonlyMap<string, string>;
   /** Owned by the caller. */
   readonly secret: Secret;
 }
 
 /**
  * Reads every item with the `wanted` attributes, with its secret, in two round trips.
+ *
+ * The attributes one by one and not with the other properties: GNOME Keyring takes 62 µs for them, and 161 µs for GetAll.
  * @returns In the order the service gives them; one that goes away meanwhile is left out.
  * @throws {SecretServiceError} `locked` if one of them is locked, and cannot be unlocked; secrets read so far are wiped
  */
@@ -85,22 +90,24 @@ export async function findAll(
   context: ServiceContext,
   operation: Operation,
   wanted: Wanted,
+  withLabels: boolean,
 ): Promise<ReadItem[]> {
   return await unlocking(context, operation, async () => {
     const found = await search(context, operation, wanted.attributes);
-    if (found.locked.length > 0) {
-      const locked = await compareItems(context, operation, found.locked, wanted.attributes);
-      const closed = pathsOf(locked, ...likenessesOf(wanted), 'unreadable');
-      if (closed.length > 0) throw lockedError('findAll', closed);
-    }
+    const locked = await compareItems(context, operation, found.locked, wanted.attributes);
+    const closed = pathsOf(locked, ...likenessesOf(wanted), 'unreadable');
+    if (closed.length > 0) throw lockedError('findAll', closed);
     const paths = found.unlocked;
     const reading = readSecrets(context, operation, paths);
     try {
-      const [secrets, properties] = await Promise.all([
+      const [secrets, attributes, labels] = await Promise.all([
         reading,
-        readAllProperties(context, operation, paths),
+        readItems(context, operation, paths),
+        withLabels ? readLabels(context, operation, paths) : [],
       ]);
-      return joined(paths, properties, secrets, wanted);
+      const { items, unread } = joined(paths, { attributes, labels, secrets }, wanted);
+      await assertAllUnlocked(context, operation, unread);
+      return items;
     } catch (error) {
       // Also of what was still being read when the other failed.
       for (const secret of (await reading.catch(() => undefined))?.values() ?? []) secret[Symbol.dispose]();
@@ -109,24 +116,64 @@ export async function findAll(
   });
 }
 
+/** In the order of `paths`; undefined for what is gone, or does not show its label while it is locked. */
+async function readLabels(
+  context: ServiceContext,
+  operation: Operation,
+  paths: readonly string[],
+): Promise<(string | undefined)[]> {
+  return await concurrently(paths, async (path) => {
+    try {
+      return parseString(await context.getProperty(operation, itemProperty(path, 'Label', 's')), 'Label');
+    } catch (error) {
+      if (hasCode(error, 'locked', 'not-found')) return undefined;
+      throw error;
+    }
+  });
+}
+
+/** What was read, in the order of the paths but for the secrets. */
+interface Read {
+  readonly attributes: readonly (ReadonlyMap<string, string> | 'unreadable' | 'gone')[];
+  readonly labels: readonly (string | undefined)[];
+  readonly secrets: ReadonlyMap<string, Secret>;
+}
+
 /** What was read of each path; the secrets of what is not wanted are wiped. */
 function joined(
   paths: readonly string[],
-  properties: ReadonlyMap<string, ItemProperties | 'locked'>,
-  secrets: ReadonlyMap<string, Secret>,
+  read: Read,
   wanted: Wanted,
-): ReadItem[] {
+): { items: ReadItem[]; unread: string[] } {
   const items: ReadItem[] = [];
-  const locked: string[] = [];
+  const unread: string[] = [];
   const likenesses = likenessesOf(wanted);
-  for (const path of paths) {
-    const [read, secret] = [properties.get(path), secrets.get(path)];
-    if (read === undefined) secret?.[Symbol.dispose]();
-    else if (read === 'locked') locked.push(path);
-    else if (!likenesses.includes(likenessOf(read.attributes, wanted.attributes))) secret?.[Symbol.dispose]();
-    else if (secret !== undefined) items.push({ path, properties: read, secret });
-    else if (read.locked) locked.push(path);
+  for (const [index, path] of paths.entries()) {
+    const attributes = read.attributes[index] ?? 'gone';
+    const secret = read.secrets.get(path);
+    if (attributes === 'unreadable') unread.push(path);
+    else if (attributes === 'gone') secret?.[Symbol.dispose]();
+    else if (!likenesses.includes(likenessOf(attributes, wanted.attributes))) secret?.[Symbol.dispose]();
+    else if (secret === undefined) unread.push(path);
+    else items.push({ path, label: read.labels[index], attributes, secret });
   }
+  return { items, unread };
+}
+
+/** Makes sure that what could not be read has gone, and is not locked. @throws {SecretServiceError} `locked` */
+async function assertAllUnlocked(
+  context: ServiceContext,
+  operation: Operation,
+  paths: readonly string[],
+): Promise<void> {
+  const locked: string[] = [];
+  await concurrently(paths, async (path) => {
+    try {
+      await assertUnlocked(context, operation, path, ITEM_INTERFACE);
+    } catch (error) {
+      if (!hasCode(error, 'locked', 'not-found')) throw error;
+      if (error.code === 'locked') locked.push(path);
+    }
+  });
   if (locked.length > 0) throw lockedError('findAll', locked);
-  return items;
 }

@@ -210,9 +210,30 @@ export async function readAllProperties(
     try {
       byPath.set(path, await readItemProperties(context, operation, path));
     } catch (error) {
-      if (!hasCode(error, 'locked', 'not-found')) throw error;
-      if (error.code === 'locked') byPath.set(path, 'locked');
+      if ((await whyUnreadable(context, operation, path, error)) === 'locked') byPath.set(path, 'locked');
     }
   });
   return byPath;
+}
+
+/**
+ * Tells why an item's properties cannot be read, of which `error` came.
+ * @throws `error` where it is neither locked nor gone
+ */
+export async function whyUnreadable(
+  context: ServiceContext,
+  operation: Operation,
+  path: string,
+  error: unknown,
+): Promise<'locked' | 'gone'> {
+  if (hasCode(error, 'locked')) return 'locked';
+  if (hasCode(error, 'not-found')) return 'gone';
+  if (!hasCode(error, 'failed')) throw error;
+  // oo7's word for a locked item is that for any failure.
+  try {
+    await assertUnlocked(context, operation, path, ITEM_INTERFACE);
+  } catch (reason) {
+    if (hasCode(reason, 'locked')) return 'locked';
+  }
+  throw error;
 }

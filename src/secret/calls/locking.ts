@@ -58,12 +58,18 @@ async function change(
   try {
     await callFor(context, operation, member, objects, done);
   } catch (error) {
-    // KWallet refuses all for one that is not there, or that is locked already.
-    if (!hasCode(error, 'not-found') && !REFUSALS.has(errorNameOf(error))) throw error;
-    for (const object of objects) await changeOne(context, operation, member, object, objects.length, done);
+    // KWallet ends the prompts that wait for their turn with the one that is shown: what became of it shows below.
+    if (!isLostPrompt(error)) {
+      // KWallet refuses all for one that is not there, or that is locked already.
+      if (!isRefusal(error)) throw error;
+      for (const object of objects) await changeOne(context, operation, member, object, objects.length, done);
+    }
   }
   const isDone = async (object: Lockable): Promise<void> => {
-    if ((await readLocked(context, operation, object)) === (member === 'Lock')) done.add(object.path);
+    const isLocked = await readLocked(context, operation, object);
+    if (isLocked === (member === 'Lock')) done.add(object.path);
+    // GNOME Keyring leaves it out without a word.
+    if (isLocked === undefined && objects.length === 1) throw notFoundError(member);
   };
   await concurrently(
     objects.filter(({ path }) => !done.has(path)),
@@ -78,6 +84,24 @@ const REFUSALS: ReadonlySet<string | undefined> = new Set([
   'org.qtproject.QtDBus.Error.InvalidObjectPath',
 ]);
 
+/** Whether a prompt was no longer there when it was to be shown. */
+function isLostPrompt(error: unknown): boolean {
+  if (!hasCode(error, 'failed') || error.promptPath === undefined) return false;
+  return LOST_PROMPTS.has(errorNameOf(error));
+}
+
+const LOST_PROMPTS: ReadonlySet<string | undefined> = new Set([
+  'org.freedesktop.DBus.Error.UnknownObject',
+  'org.freedesktop.DBus.Error.UnknownMethod',
+  'org.freedesktop.Secret.Error.NoSuchObject',
+]);
+
+/** Whether the call was refused, and not the prompt that it led to. */
+function isRefusal(error: unknown): boolean {
+  if (!(error instanceof SecretServiceError) || error.promptPath !== undefined) return false;
+  return error.code === 'not-found' || REFUSALS.has(errorNameOf(error));
+}
+
 /** One of several that were refused together; where it was the only one, what is wrong with it is said. */
 async function changeOne(
   context: ServiceContext,
@@ -88,11 +112,13 @@ async function changeOne(
   done: Set<string>,
 ): Promise<void> {
   const isLocked = await readLocked(context, operation, object);
-  if (isLocked === undefined && count === 1) {
-    throw new SecretServiceError('not-found', `${member}: there is no such object`);
-  }
+  if (isLocked === undefined && count === 1) throw notFoundError(member);
   if (isLocked === undefined || isLocked === (member === 'Lock')) return;
   await callFor(context, operation, member, [object], done);
+}
+
+function notFoundError(member: Member): SecretServiceError {
+  return new SecretServiceError('not-found', `${member}: there is no such object`);
 }
 
 /** Makes the call, and adds to `done` what the answer names. */

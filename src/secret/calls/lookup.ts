@@ -1,10 +1,11 @@
 /** Looking a secret up. Secret Service specification 0.2, "Lookup Attributes". */
 
+import { attributesKey } from '../attributes.js';
 import type { ServiceContext } from '../connection/context.js';
 import type { Operation } from '../connection/operation.js';
 import { hasCode } from '../map-error.js';
 import type { Secret } from '../secret.js';
-import { compareItems, pathsOf } from './candidates.js';
+import { type Candidate, compareItems, pathsOf } from './candidates.js';
 import { readSecret } from './item-calls.js';
 import { likenessesOf, lockedError, search, unlocking, type Wanted } from './wanted.js';
 
@@ -28,14 +29,98 @@ async function lookupUnlocked(
   operation: Operation,
   wanted: Wanted,
 ): Promise<Secret | undefined> {
-  const found = await search(context, operation, wanted.attributes);
-  // Nothing to choose: no need to know more.
-  if (found.unlocked.length + found.locked.length === 0) return undefined;
-  if (found.unlocked.length === 1 && found.locked.length === 0) {
-    return await lookupOnly(context, operation, found.unlocked, wanted);
+  const key = attributesKey(wanted.attributes);
+  const known = context.knownPaths.get(key);
+  // Sent together with the search, and only believed where that finds this item and no other.
+  const guess = known === undefined ? undefined : readOnly(context, operation, known, wanted);
+  let found: Awaited<ReturnType<typeof search>>;
+  try {
+    found = await search(context, operation, wanted.attributes);
+  } catch (error) {
+    discard(guess);
+    throw error;
   }
-  const unlocked = await compareItems(context, operation, found.unlocked, wanted.attributes);
-  const locked = await compareItems(context, operation, found.locked, wanted.attributes);
+  const { unlocked, locked } = found;
+  const [only] = unlocked;
+  const isOnly = unlocked.length === 1 && locked.length === 0;
+  if (guess !== undefined && isOnly && only === known) {
+    const secret = await guessed(guess);
+    if (secret !== undefined) return secret;
+  } else {
+    discard(guess);
+  }
+  if (only === undefined && locked.length === 0) return undefined;
+  if (only === undefined || !isOnly) return await lookupAmong(context, operation, unlocked, locked, wanted);
+  context.knownPaths.set(key, only);
+  return await secretOf(readOnly(context, operation, only, wanted));
+}
+
+/** What is being read of an item that may be the only one: what it holds and, if that counts, what it is. */
+interface Reading {
+  readonly first: Promise<FirstSecret>;
+  readonly compared: Promise<Candidate[]>;
+}
+
+/** Asks both at the same time. */
+function readOnly(context: ServiceContext, operation: Operation, path: string, wanted: Wanted): Reading {
+  const first = readFirst(context, operation, [path]);
+  const compared = wanted.isExact
+    ? compareItems(context, operation, [path], wanted.attributes)
+    : Promise.resolve([]);
+  // One of them may fail while the other is waited for, or nobody may wait.
+  first.catch(() => {});
+  compared.catch(() => {});
+  return { first, compared };
+}
+
+/** The secret of the only item there is, if that is wanted. */
+async function secretOf(reading: Reading): Promise<Secret | undefined> {
+  let candidates: Candidate[];
+  try {
+    candidates = await reading.compared;
+  } catch (error) {
+    discard(reading);
+    throw error;
+  }
+  const [candidate] = candidates;
+  if (candidate !== undefined && candidate.likeness !== 'same') {
+    discard(reading);
+    if (candidate.likeness === 'unreadable') throw lockedError('lookup', [candidate.path]);
+    return undefined;
+  }
+  const { secret, locked } = await reading.first;
+  if (locked.length > 0) throw lockedError('lookup', locked);
+  return secret;
+}
+
+/** The secret that was guessed rightly; undefined where it was asked for too early, while it was still locked. */
+async function guessed(guess: Reading): Promise<Secret | undefined> {
+  try {
+    return await secretOf(guess);
+  } catch (error) {
+    if (hasCode(error, 'locked')) return undefined;
+    throw error;
+  }
+}
+
+/** Wipes what is not wanted when it comes. */
+function discard(reading: Reading | undefined): void {
+  reading?.first.then(
+    ({ secret }) => secret?.[Symbol.dispose](),
+    () => {},
+  );
+}
+
+/** The secret of one of several items, or of one that may be locked. */
+async function lookupAmong(
+  context: ServiceContext,
+  operation: Operation,
+  unlockedPaths: readonly string[],
+  lockedPaths: readonly string[],
+  wanted: Wanted,
+): Promise<Secret | undefined> {
+  const unlocked = await compareItems(context, operation, unlockedPaths, wanted.attributes);
+  const locked = await compareItems(context, operation, lockedPaths, wanted.attributes);
   const same = await readFirst(context, operation, pathsOf(unlocked, 'same'));
   if (same.secret !== undefined) return same.secret;
   const sameLocked = [...same.locked, ...pathsOf(locked, 'same')];
@@ -50,27 +135,6 @@ async function lookupUnlocked(
   ];
   if (closed.length > 0) throw lockedError('lookup', closed);
   return undefined;
-}
-
-/** The secret of the only item there is, if that is wanted: what it is and what it holds are asked at the same time. */
-async function lookupOnly(
-  context: ServiceContext,
-  operation: Operation,
-  paths: readonly string[],
-  { attributes, isExact }: Wanted,
-): Promise<Secret | undefined> {
-  const reading = readFirst(context, operation, paths);
-  const comparing = isExact ? compareItems(context, operation, paths, attributes) : [];
-  const [read, compared] = await Promise.allSettled([reading, comparing]);
-  const secret = read.status === 'fulfilled' ? read.value.secret : undefined;
-  if (compared.status === 'rejected' || pathsOf(compared.value, 'more', 'other', 'gone').length > 0) {
-    secret?.[Symbol.dispose]();
-    if (compared.status === 'rejected') throw compared.reason;
-    return undefined;
-  }
-  const { locked } = await reading;
-  if (locked.length > 0) throw lockedError('lookup', locked);
-  return secret;
 }
 
 interface FirstSecret {

@@ -5,15 +5,14 @@
  * overwrite an item that has the attributes among others, which is another item.
  */
 
+import { attributesKey } from '../attributes.js';
 import type { ServiceContext } from '../connection/context.js';
 import type { Operation } from '../connection/operation.js';
 import { hasCode } from '../map-error.js';
-import { COLLECTION_INTERFACE } from '../names.js';
 import type { SecretToStore } from '../secret.js';
 import { compareItems, pathsOf } from './candidates.js';
 import { createItem, readDefaultCollection, readOrCreateDefaultCollection } from './collection-calls.js';
 import { itemProperty, writeLabel, writeSecret } from './item-calls.js';
-import { unlockAll } from './locking.js';
 import { lockedError, search, searchIn, unlocking } from './wanted.js';
 
 /** What `set` stores, with everything read and checked. */
@@ -38,8 +37,14 @@ export interface ItemToSet {
  * ones, and cannot be unlocked; `no-default-collection`, `prompt-required`, `prompt-dismissed`.
  */
 export async function set(context: ServiceContext, operation: Operation, item: ItemToSet): Promise<string> {
-  const [path] = await unlocking(context, operation, () => write(context, operation, item));
-  return path ?? (await createUnlocked(context, operation, item));
+  const path = await unlocking(context, operation, async () => {
+    const [written] = await write(context, operation, item);
+    // Inside: after the collection was unlocked, the item may be there to be seen.
+    return written ?? (await create(context, operation, item));
+  });
+  // The next lookup begins with it.
+  context.knownPaths.set(attributesKey(item.attributes), path);
+  return path;
 }
 
 /**
@@ -77,8 +82,8 @@ async function write(
   return [];
 }
 
-/** Creates the item; where its collection is locked or missing and the user may be asked, after that is mended. */
-async function createUnlocked(
+/** Creates the item, and the default collection where that is missing and the user may be asked. */
+async function create(
   context: ServiceContext,
   operation: Operation,
   { collectionPath, newLabel: label, attributes, secret }: ItemToSet,
@@ -86,14 +91,10 @@ async function createUnlocked(
   const mayAsk = operation.prompts.prompt === 'allow';
   const readDefault = mayAsk ? readOrCreateDefaultCollection : readDefaultCollection;
   const path = collectionPath ?? (await readDefault(context, operation));
-  const create = (): Promise<string> =>
-    createItem(context, operation, path, { label, attributes, secret, replace: false });
   try {
-    return await create();
+    return await createItem(context, operation, path, { label, attributes, secret, replace: false });
   } catch (error) {
-    if (!mayAsk || !hasCode(error, 'locked')) throw error;
-    await unlockAll(context, operation, [{ path, interfaceName: COLLECTION_INTERFACE }]);
-    return await create();
+    throw hasCode(error, 'locked') ? lockedError('set', [path]) : error;
   }
 }
 

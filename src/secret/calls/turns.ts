@@ -18,7 +18,7 @@ export class Turns {
       return await work();
     })();
     // A turn that gave up waiting has ended before the one it waited for.
-    const allSoFar = Promise.allSettled([before, turn]).then(() => {});
+    const allSoFar = Promise.allSettled([before, turn]).then(() => undefined);
     this.#ends.set(key, allSoFar);
     void this.#forget(key, allSoFar);
     return await turn;

@@ -8,19 +8,14 @@ import type { ServiceContext } from '../connection/context.js';
 import type { Operation } from '../connection/operation.js';
 import { SecretServiceError } from '../errors.js';
 import { hasCode } from '../map-error.js';
-import { COLLECTION_INTERFACE, ITEM_INTERFACE, SERVICE_PATH } from '../names.js';
+import { COLLECTION_INTERFACE, ITEM_INTERFACE, SCHEMA_ATTRIBUTE, SERVICE_PATH } from '../names.js';
 import type { Likeness } from './candidates.js';
-import {
-  type FoundPaths,
-  readCollectionProperties,
-  readCollections,
-  searchCollection,
-  searchService,
-} from './collection-calls.js';
+import { readCollections, readLockedCollections, searchCollection } from './collection-calls.js';
 import { concurrently } from './concurrently.js';
 import { assertUnlocked } from './item-calls.js';
 import { type Lockable, unlockAll } from './locking.js';
-import { parseBoolean } from './replies.js';
+import { parseObjectPaths, valueOf } from './replies.js';
+import { type FoundPaths, searchService } from './search-service.js';
 
 /** Which items a verb is about. */
 export interface Wanted {
@@ -76,43 +71,53 @@ export async function search(
   attributes: ReadonlyMap<string, string>,
 ): Promise<FoundPaths> {
   const found = await searchService(context, operation, attributes);
-  if (found.unlocked.length + found.locked.length === 0) {
-    await assertNothingHidden(context, operation, await readCollections(context, operation));
-  }
-  return found;
+  if (found.unlocked.length + found.locked.length > 0) return found;
+  const collectionPaths = await readCollections(context, operation);
+  const lockedPaths = await readLockedCollections(context, operation, collectionPaths);
+  if (lockedPaths.length === 0) return found;
+  await assertNothingHidden(context, operation, lockedPaths);
+  if (!attributes.has(SCHEMA_ATTRIBUTE)) return found;
+  // In a keyring that was not unlocked since the daemon has started, GNOME Keyring finds nothing by a schema.
+  const others = new Map(attributes);
+  others.delete(SCHEMA_ATTRIBUTE);
+  return { unlocked: [], locked: (await searchService(context, operation, others)).locked };
 }
 
-/** Finds the items of one collection, which is unlocked. @throws {SecretServiceError} `locked` */
+/**
+ * Finds the items of one collection.
+ * @throws {SecretServiceError} `locked` if that is: the search does not tell what is, and KWallet lets what is locked be
+ * written, to no effect
+ */
 export async function searchIn(
   context: ServiceContext,
   operation: Operation,
   collectionPath: string,
   attributes: ReadonlyMap<string, string>,
 ): Promise<FoundPaths> {
-  const unlocked = await searchCollection(context, operation, collectionPath, attributes);
-  // This search does not tell what is locked, and KWallet lets what is locked be written, to no effect.
-  if (unlocked.length > 0) await assertUnlocked(context, operation, collectionPath, COLLECTION_INTERFACE);
-  else await assertNothingHidden(context, operation, [collectionPath]);
-  return { unlocked, locked: [] };
+  await assertUnlocked(context, operation, collectionPath, COLLECTION_INTERFACE);
+  return {
+    unlocked: await searchCollection(context, operation, collectionPath, attributes),
+    locked: [],
+  };
 }
 
 /**
- * Makes sure that none of the collections is locked and seems to be empty: KeePassXC shows nothing of a locked database,
+ * Makes sure that none of the locked collections is a database of KeePassXC, which shows nothing of it while it is locked,
  * where the others find its items all the same. What is taken for missing would be made a second time.
  * @throws {SecretServiceError} `locked`
  */
 async function assertNothingHidden(
   context: ServiceContext,
   operation: Operation,
-  collectionPaths: readonly string[],
+  lockedPaths: readonly string[],
 ): Promise<void> {
   const hidden: string[] = [];
-  await concurrently(collectionPaths, async (path) => {
-    const property = { path, interface: COLLECTION_INTERFACE, name: 'Locked', signature: 'b' };
+  await concurrently(lockedPaths, async (path) => {
     try {
-      if (!parseBoolean(await context.getProperty(operation, property), 'Locked')) return;
-      const { itemPaths } = await readCollectionProperties(context, operation, path);
-      if (itemPaths.length === 0) hidden.push(path);
+      const properties = await context.getProperties(operation, path, COLLECTION_INTERFACE);
+      // Not even when it was made, which every service tells of a collection that it can read.
+      const items = parseObjectPaths(valueOf(properties, 'Items', 'ao'), 'Items');
+      if (items.length === 0 && !properties.has('Created')) hidden.push(path);
     } catch (error) {
       if (!hasCode(error, 'not-found')) throw error;
     }
@@ -122,7 +127,7 @@ async function assertNothingHidden(
 
 /** The error of a verb in whose way something locked is. */
 export function lockedError(verb: string, lockedPaths: readonly string[]): SecretServiceError {
-  return new SecretServiceError('locked', `${verb}: an item with these attributes is locked`, {
+  return new SecretServiceError('locked', `${verb}: what it is about is locked, or may be`, {
     lockedPaths,
   });
 }

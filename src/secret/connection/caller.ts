@@ -52,8 +52,18 @@ export class Caller {
   async call(operation: Operation, call: Call, step: string = call.member): Promise<readonly unknown[]> {
     try {
       const { timeoutMs, signal } = operation.callOptions();
-      const { owner: destination } = this;
-      const options: CallOptions = { ...call, destination, sensitive: true, timeoutMs, signal };
+      const options: CallOptions = {
+        destination: this.owner,
+        path: call.path,
+        interface: call.interface,
+        member: call.member,
+        signature: call.signature,
+        body: call.body,
+        replySignature: call.replySignature,
+        sensitive: true,
+        timeoutMs,
+        signal,
+      };
       return await this.bus.call(options);
     } catch (error) {
       throw operation.failure(error, step);

@@ -7,11 +7,14 @@
  * importing each other.
  */
 
-import { type Bus, CancelledError, ErrorReply, type Variant } from '../../wire/index.js';
+import { type Bus, CancelledError, ClosedError, ErrorReply, type Variant } from '../../wire/index.js';
+import { KnownPaths } from '../calls/known-paths.js';
 import { parseProperties, parseVariant } from '../calls/replies.js';
 import { SecretServiceError } from '../errors.js';
+import { errorNameOf, hasCode } from '../map-error.js';
 import { type Call, type Caller, type Property, readingAllCall, readingCall, writingCall } from './caller.js';
 import { Operation, type OperationDefaults, type OperationOptions } from './operation.js';
+import { readOwner } from './owner.js';
 import { PromptQueue } from './prompt.js';
 import { closeSession, type Session } from './session.js';
 
@@ -37,6 +40,8 @@ export interface ServiceCall extends Omit<Call, 'body'> {
 export class ServiceContext {
   readonly bus: Bus;
   readonly prompts: PromptQueue;
+  /** Where `lookup` found the only item with some attributes. */
+  readonly knownPaths: KnownPaths = new KnownPaths();
   readonly #open: (signal: AbortSignal) => Promise<Attached>;
   readonly #defaults: OperationDefaults;
   readonly #closing = new AbortController();
@@ -94,7 +99,13 @@ export class ServiceContext {
     take: (values: readonly unknown[], answering: Attached) => unknown = (values) => values,
   ): Promise<unknown> {
     for (let mayRepeat = true; ; mayRepeat = false) {
-      const attached = await this.#current(operation);
+      let attached = this.#current();
+      while (attached === undefined) {
+        this.#attaching ??= this.#attach();
+        await operation.waitFor(this.#attaching);
+        attached = this.#current();
+      }
+      const busName = this.#busName;
       try {
         const body = typeof makeBody === 'function' ? makeBody(attached.session) : makeBody;
         const values = await attached.caller.call(
@@ -104,10 +115,15 @@ export class ServiceContext {
         );
         return take(values, attached);
       } catch (error) {
-        const loss = lossOf(error, attached.session);
+        let loss = lossOf(error, attached.session);
+        // Whoever has answered on another connection is not the one who was asked.
+        if (loss === 'no' && nameOn(this.bus) !== busName && error instanceof SecretServiceError)
+          loss = 'perhaps';
+        if (loss === 'no' && mayRepeat && (await this.#hasMoved(operation, attached, error))) loss = 'before';
         if (loss !== 'no') this.#detach(attached);
         const isSafe = loss === 'before' || (loss === 'perhaps' && isRepeatable);
-        if (!mayRepeat || !isSafe || this.closing.aborted) throw error;
+        if (this.closing.aborted) throw error;
+        if (!mayRepeat || !isSafe) throw isWiped(error) ? lostError(error) : error;
       }
     }
   }
@@ -141,8 +157,11 @@ export class ServiceContext {
     path: string,
     interfaceName: string,
   ): Promise<ReadonlyMap<string, Variant>> {
-    const [properties] = await this.call(operation, readingAllCall(path, interfaceName));
-    return parseProperties(properties);
+    const [value] = await this.call(operation, readingAllCall(path, interfaceName));
+    const properties = parseProperties(value);
+    // GNOME Keyring's answer for an item whose collection was deleted.
+    if (properties.size === 0) throw new SecretServiceError('not-found', 'GetAll: there is no such object');
+    return properties;
   }
 
   /** Writes a property. @throws as {@link call} */
@@ -166,14 +185,22 @@ export class ServiceContext {
     }
   }
 
-  async #current(operation: Operation): Promise<Attached> {
-    for (;;) {
-      this.#assertOpen();
-      // On another bus, or under another name of ours, the session's path and its owner's name mean others.
-      if (this.#isAttached && nameOn(this.bus) !== this.#busName) this.#detach(this.#attached);
-      if (this.#isAttached) return this.#attached;
-      this.#attaching ??= this.#attach();
-      await operation.waitFor(this.#attaching);
+  /** The session in force; undefined where one has to be opened first. @throws {SecretServiceError} `closed` */
+  #current(): Attached | undefined {
+    this.#assertOpen();
+    // On another bus, or under another name of ours, the session's path and its owner's name mean others.
+    if (this.#isAttached && nameOn(this.bus) !== this.#busName) this.#detach(this.#attached);
+    return this.#isAttached ? this.#attached : undefined;
+  }
+
+  /** Whether nothing is found because the name has gone to another, while who had it lives on without its objects. */
+  async #hasMoved(operation: Operation, { caller }: Attached, error: unknown): Promise<boolean> {
+    if (!hasCode(error, 'not-found') || errorNameOf(error) === undefined) return false;
+    try {
+      return (await readOwner(this.bus, operation)) !== caller.owner;
+    } catch {
+      // What was found out is that there is no such object.
+      return false;
     }
   }
 
@@ -208,12 +235,22 @@ export class ServiceContext {
   }
 }
 
+/** Whether another call has found that the service was gone while this one waited for the reply that it decrypts. */
+function isWiped(error: unknown): boolean {
+  return hasCode(error, 'closed') && error.cause === undefined;
+}
+
+/** For who asks: the session was closed, and the client was not. */
+function lostError(cause: unknown): SecretServiceError {
+  return new SecretServiceError('not-available', 'the Secret Service has restarted', { cause });
+}
+
 /** Whether `error` means that the service or our session has gone, and whether before the call took effect. */
 function lossOf(error: unknown, session: Session): 'no' | 'before' | 'perhaps' {
   if (!(error instanceof SecretServiceError)) return 'no';
   const { code, cause } = error;
-  // Another call has found that the service was gone while this one decrypted the reply.
-  if (code === 'closed' && cause === undefined) return 'perhaps';
+  // A bus that is connected to again goes on; with any other the next call fails as this one did.
+  if (isWiped(error) || cause instanceof ClosedError) return 'perhaps';
   if (!(cause instanceof ErrorReply)) return 'no';
   // KWallet's word for an unknown session is that for any unknown object.
   if (code === 'not-found' && cause.message.includes(session.path)) return 'before';

@@ -9,6 +9,7 @@
 import { CancelledError, DeadlineError } from '../../wire/index.js';
 import { SecretServiceError } from '../errors.js';
 import { mapError } from '../map-error.js';
+import { whenAborted } from './when-aborted.js';
 
 /**
  * What happens when the service wants to ask the user:
@@ -100,6 +101,8 @@ export class Operation {
   /** How many prompts of it are waited for, and since when. */
   #pauses = 0;
   #pausedAt = 0;
+  /** Why its first prompt that failed did. */
+  #refusal: { readonly error: unknown } | undefined;
 
   /**
    * Starts the clock.
@@ -169,6 +172,20 @@ export class Operation {
     }
   }
 
+  /**
+   * Runs `ask`, which shows one of its prompts. Who has refused one, or does not answer, is not asked the next.
+   * @throws what `ask` throws, and what it threw for an earlier prompt
+   */
+  async asking<Result>(ask: () => Promise<Result>): Promise<Result> {
+    if (this.#refusal !== undefined) throw this.#refusal.error;
+    try {
+      return await ask();
+    } catch (error) {
+      this.#refusal = { error };
+      throw error;
+    }
+  }
+
   #lateError(): DeadlineError {
     return new DeadlineError(this.#deadline, this.#settings.timeoutMs);
   }
@@ -185,15 +202,14 @@ export function waitAtMost<Result>(
   late: () => Error,
 ): Promise<Result> {
   return new Promise((resolve, reject) => {
-    const cancel = (): void => end(() => reject(new CancelledError(signal?.reason)));
+    let stopListening: (() => void) | undefined;
     const timer = setTimeout(() => end(() => reject(late())), timeoutMs);
     const end = (settle: () => void): void => {
       clearTimeout(timer);
-      signal?.removeEventListener('abort', cancel);
+      stopListening?.();
       settle();
     };
-    signal?.addEventListener('abort', cancel);
-    if (signal?.aborted === true) cancel();
+    stopListening = whenAborted(signal, () => end(() => reject(new CancelledError(signal?.reason))));
     promise.then(
       (result) => end(() => resolve(result)),
       (error: unknown) => end(() => reject(error)),

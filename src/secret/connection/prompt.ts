@@ -7,13 +7,15 @@
  * and a prompt nobody waits for any more is dismissed.
  */
 
-import { type Bus, DeadlineError, Variant } from '../../wire/index.js';
+import { type Bus, DeadlineError, ErrorReply, type Variant } from '../../wire/index.js';
 import { badReply, parsePath } from '../calls/replies.js';
 import { SecretServiceError } from '../errors.js';
-import { mapError } from '../map-error.js';
+import { hasCode, mapError } from '../map-error.js';
 import { NO_OBJECT, PROMPT_INTERFACE } from '../names.js';
 import type { Caller } from './caller.js';
 import { type Operation, waitAtMost } from './operation.js';
+import { watchReconnection } from './reconnection.js';
+import { whenAborted } from './when-aborted.js';
 
 /** Shows prompts one at a time, in the order they were asked for: a person answers one dialog at a time. */
 export class PromptQueue {
@@ -42,38 +44,49 @@ export class PromptQueue {
   ): Promise<Variant | undefined> {
     const promptPath = parsePath(prompt, 'the prompt');
     if (promptPath === NO_OBJECT) return undefined;
-    const dismiss = (): void => void caller.callUnattended(promptPath, PROMPT_INTERFACE, 'Dismiss');
+    const dismiss = (): void => {
+      if (!DEADLY_TO_DISMISS.test(promptPath)) {
+        void caller.callUnattended(promptPath, PROMPT_INTERFACE, 'Dismiss');
+      }
+    };
     if (operation.prompts.prompt === 'never') {
       dismiss();
       throw new SecretServiceError('prompt-required', `${member}: the service wants to ask the user`, {
         promptPath,
       });
     }
-    const { dismissed, result } = await operation.pausedFor(async () => {
+    return await operation.pausedFor(async () => {
       try {
-        return await this.#inTurn(operation.signal, () => show(caller, operation, promptPath, this.#closing));
+        return await this.#inTurn(operation, () =>
+          show(caller, operation, promptPath, member, this.#closing),
+        );
       } catch (error) {
-        dismiss();
-        throw error;
+        if (!hasCode(error, 'prompt-dismissed') || error.promptPath !== promptPath) dismiss();
+        throw mapError(error, member);
       }
     });
-    if (!dismissed) return result;
-    throw new SecretServiceError('prompt-dismissed', `${member}: the prompt was dismissed`, { promptPath });
   }
 
   /** Runs `work` once all before it have ended. Each of them ends in time, so that the wait for them does too. */
-  async #inTurn<Result>(signal: AbortSignal | undefined, work: () => Promise<Result>): Promise<Result> {
+  async #inTurn<Result>(operation: Operation, work: () => Promise<Result>): Promise<Result> {
     const before = this.#last;
     const turn = (async () => {
-      await waitAtMost(before, MAX_WAIT_MS, signal, () => new DeadlineError('prompt', MAX_WAIT_MS));
+      await waitAtMost(before, MAX_WAIT_MS, operation.signal, () => new DeadlineError('prompt', MAX_WAIT_MS));
       if (this.#closing.aborted) throw closedError();
-      return await work();
+      return await operation.asking(work);
     })();
     // A turn that gave up waiting has ended before the one it waited for. Nothing is kept of what they came to.
-    this.#last = Promise.allSettled([before, turn]).then(() => {});
+    this.#last = Promise.allSettled([before, turn]).then(() => undefined);
     return await turn;
   }
 }
+
+/**
+ * The prompts by which GNOME Keyring unlocks. Dismissing one while any of them has its dialog open, of this or of another
+ * program, ends the daemon (42.1: `perform_next_unlock: assertion failed`). Left alone it is answered by the user, or
+ * goes with our connection.
+ */
+const DEADLY_TO_DISMISS = /^\/org\/freedesktop\/secrets\/prompt\/u\d+$/;
 
 /** No limit of its own: what is waited for has one. */
 const MAX_WAIT_MS = 0x7fff_ffff;
@@ -83,17 +96,26 @@ interface Completion {
   readonly result: Variant;
 }
 
+const dismissedResults = new WeakMap<Error, Variant>();
+
+/** What a prompt gave although it was dismissed, for the error that says so. */
+export function resultOfDismissed(error: unknown): Variant | undefined {
+  return error instanceof Error ? dismissedResults.get(error) : undefined;
+}
+
 /**
  * Shows a prompt and waits for its end.
- * @throws {SecretServiceError} `not-available`, `bad-reply`, `closed`, and as {@link Caller.call};
+ * @returns What it gave.
+ * @throws {SecretServiceError} `prompt-dismissed`, `not-available`, `failed`, `bad-reply`, `closed`; {ClosedError},
  * {DeadlineError}, {CancelledError}.
  */
 async function show(
   caller: Caller,
   operation: Operation,
   promptPath: string,
+  member: string,
   closing: AbortSignal,
-): Promise<Completion> {
+): Promise<Variant> {
   const { promptTimeoutMs, windowId } = operation.prompts;
   const { bus } = caller;
   const late = (): Error => new DeadlineError('prompt', promptTimeoutMs);
@@ -115,19 +137,31 @@ async function show(
         signal: ended.signal,
       })
       .catch((error: unknown) => {
-        if (!(error instanceof DeadlineError)) completing.fail(mapError(error, 'Prompt'));
+        if (!(error instanceof DeadlineError)) completing.fail(promptError(error, promptPath));
       });
     return await completing.outcome;
   })();
-  const close = (): void => completing.fail(closedError());
-  closing.addEventListener('abort', close);
+  const stopListening = whenAborted(closing, () => completing.fail(closedError()));
   try {
-    return await waitAtMost(showing, promptTimeoutMs, operation.signal, late);
+    const { dismissed, result } = await waitAtMost(showing, promptTimeoutMs, operation.signal, late);
+    if (!dismissed) return result;
+    const error = new SecretServiceError('prompt-dismissed', `${member}: the prompt was dismissed`, {
+      promptPath,
+    });
+    dismissedResults.set(error, result);
+    throw error;
   } finally {
-    closing.removeEventListener('abort', close);
+    stopListening();
     ended.abort();
     completing.stop();
   }
+}
+
+/** What a prompt says of itself must not be taken for what it was to ask for: that is neither missing nor locked. */
+function promptError(error: unknown, promptPath: string): Error {
+  const mapped = mapError(error, 'Prompt');
+  if (!(error instanceof ErrorReply) || hasCode(mapped, 'not-available')) return mapped;
+  return new SecretServiceError('failed', mapped.message, { cause: error, promptPath });
 }
 
 function closedError(): SecretServiceError {
@@ -162,26 +196,26 @@ function listen(bus: Bus, owner: string, promptPath: string, stopped: AbortSigna
     },
     { onError },
   );
+  const lost = (what: string): void =>
+    fail(new SecretServiceError('not-available', `${what} while it asked the user`));
+  const reconnections = watchReconnection(bus, () => lost('the connection to the service was lost'), onError);
   const owners = bus.watchName(owner);
   const watching = (async () => {
     for await (const { newOwner } of owners) {
-      if (newOwner === undefined) {
-        fail(new SecretServiceError('not-available', 'the Secret Service ended while it asked the user'));
-      }
+      if (newOwner === undefined) lost('the Secret Service ended');
     }
     // The bus was closed in order, by its owner.
     if (!stopped.aborted) fail(closedError());
   })();
   watching.catch(onError);
   return {
-    ready: Promise.all([completed.ready, owners.ready]).catch((error: unknown) => {
+    ready: Promise.all([completed.ready, reconnections.ready, owners.ready]).catch((error: unknown) => {
       throw asError(error);
     }),
     outcome,
     fail,
     stop: () => {
-      void completed.close();
-      void owners.close();
+      for (const subscription of [completed, reconnections, owners]) void subscription.close();
     },
   };
 }

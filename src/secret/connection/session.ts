@@ -14,7 +14,6 @@ import {
   type SecretStruct,
 } from '../calls/replies.js';
 import { computeSharedSecret, generateKeyPair, isUnambiguous } from '../crypto/key-agreement.js';
-import { decryptValue, deriveKey, encryptValue } from '../crypto/secret-cipher.js';
 import { SecretServiceError } from '../errors.js';
 import { errorNameOf, hasCode } from '../map-error.js';
 import {
@@ -55,16 +54,25 @@ export interface SessionInfo {
  */
 const MAX_KEY_AGREEMENTS = 8;
 
+/** The code of the cipher. */
+type Cipher = typeof import('../crypto/secret-cipher.js');
+
+/** A key, 16 bytes, and what uses it. */
+export interface SessionKey {
+  readonly bytes: Uint8Array;
+  readonly cipher: Cipher;
+}
+
 /** An open session with its key. */
 export class Session implements SessionInfo {
   readonly algorithm: SessionAlgorithm;
   readonly path: string;
   readonly encrypted: boolean;
-  #key: Uint8Array | undefined;
+  #key: SessionKey | undefined;
   #isWiped = false;
 
-  /** @param key - 16 bytes, taken over and wiped with the session; undefined for a plain session. */
-  constructor(path: string, key: Uint8Array | undefined) {
+  /** @param key - Its bytes are taken over and wiped with the session; undefined for a plain session. */
+  constructor(path: string, key: SessionKey | undefined) {
     this.path = path;
     this.encrypted = key !== undefined;
     this.algorithm = this.encrypted ? ENCRYPTED_ALGORITHM : PLAIN_ALGORITHM;
@@ -79,7 +87,7 @@ export class Session implements SessionInfo {
   encode(value: Uint8Array, contentType: string): SecretStruct {
     const key = this.#currentKey();
     if (key === undefined) return [this.path, new Uint8Array(0), value, contentType];
-    const encrypted = encryptValue(key, value);
+    const encrypted = key.cipher.encryptValue(key.bytes, value);
     return [this.path, encrypted.parameters, encrypted.value, contentType];
   }
 
@@ -94,7 +102,9 @@ export class Session implements SessionInfo {
     if (sessionPath !== this.path) {
       throw new SecretServiceError('bad-secret', 'the secret belongs to another session');
     }
-    if (key !== undefined) return new Secret(decryptValue(key, parameters, bytes), contentType);
+    if (key !== undefined) {
+      return new Secret(key.cipher.decryptValue(key.bytes, parameters, bytes), contentType);
+    }
     // Parameters mean that the service has encrypted the value, whatever the session says.
     if (parameters.byteLength > 0) {
       throw new SecretServiceError('bad-secret', 'a secret of a plain session has parameters');
@@ -105,11 +115,11 @@ export class Session implements SessionInfo {
   /** Overwrites the key; encoding and decoding end with the code `closed`. Idempotent. */
   wipe(): void {
     this.#isWiped = true;
-    this.#key?.fill(0);
+    this.#key?.bytes.fill(0);
     this.#key = undefined;
   }
 
-  #currentKey(): Uint8Array | undefined {
+  #currentKey(): SessionKey | undefined {
     if (this.#isWiped) throw new SecretServiceError('closed', 'the session is closed');
     return this.#key;
   }
@@ -182,11 +192,13 @@ async function agreeOnSession(caller: Caller, operation: Operation): Promise<Ses
   let session: Session | undefined;
   try {
     const input = new Variant('ay', publicKey);
-    const { output, path } = await callOpenSession(caller, operation, ENCRYPTED_ALGORITHM, input);
+    const opening = callOpenSession(caller, operation, ENCRYPTED_ALGORITHM, input);
+    // It makes tables when it is loaded, which takes 4 ms: the service computes its part of the key meanwhile.
+    const [{ output, path }, cipher] = await Promise.all([opening, import('../crypto/secret-cipher.js')]);
     sessionPath = path;
     const peerPublicKey = parseVariant(output, 'ay', "the service's public key");
     if (!(peerPublicKey instanceof Uint8Array)) throw badReply("the service's public key is no byte array");
-    session = sessionFor(path, privateExponent, peerPublicKey);
+    session = sessionFor(path, cipher, privateExponent, peerPublicKey);
     return session;
   } finally {
     privateExponent.fill(0);
@@ -196,10 +208,16 @@ async function agreeOnSession(caller: Caller, operation: Operation): Promise<Ses
   }
 }
 
-function sessionFor(path: string, privateExponent: Uint8Array, peerKey: Uint8Array): Session | undefined {
+function sessionFor(
+  path: string,
+  cipher: Cipher,
+  privateExponent: Uint8Array,
+  peerKey: Uint8Array,
+): Session | undefined {
   const sharedSecret = computeSharedSecret(privateExponent, peerKey);
   try {
-    return isUnambiguous(sharedSecret) ? new Session(path, deriveKey(sharedSecret)) : undefined;
+    if (!isUnambiguous(sharedSecret)) return undefined;
+    return new Session(path, { bytes: cipher.deriveKey(sharedSecret), cipher });
   } finally {
     sharedSecret.fill(0);
   }

@@ -2,7 +2,6 @@
  * Connecting to an address (D-Bus specification, "Transports"). Layer 6: imports lower layers only.
  */
 import { constants } from 'node:fs';
-import { open } from 'node:fs/promises';
 import { ConnectError } from '../base/errors.js';
 import { NONCE_BYTE_LENGTH } from '../base/limits.js';
 import { type Address, invalidAddress } from '../handshake/address.js';
@@ -27,6 +26,8 @@ function socketPath({ parameters }: Address): string {
 async function readNonce({ parameters }: Address): Promise<Uint8Array> {
   const file = parameters.get('noncefile');
   if (file === undefined || file.includes('\0')) throw invalidAddress('`nonce-tcp` needs a `noncefile`');
+  // Loading it takes a millisecond, and hardly anybody needs it.
+  const { open } = await import('node:fs/promises');
   try {
     // Not waiting for a writer, should it be a pipe.
     const handle = await open(file, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));

@@ -4,7 +4,7 @@
  *
  * The specification gives the program one socket pair for both; Node gives it two, one for each.
  */
-import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import type { ChildProcessByStdio } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
 import { CancelledError, DBusError } from '../base/errors.js';
 import { CLOSE_TIMEOUT_MS } from '../base/limits.js';
@@ -86,9 +86,11 @@ function commandOf({ parameters }: Address): { path: string; argv0: string; args
  * @throws {ConnectError} `connect-failed`, with the system's error as `cause`
  * @throws {CancelledError} when `signal` fires first
  */
-export function openProcess(address: Address, signal: AbortSignal): Promise<Transport> {
+export async function openProcess(address: Address, signal: AbortSignal): Promise<Transport> {
   const { path, argv0, args } = commandOf(address);
-  return new Promise((resolve, reject) => {
+  // Loading it takes two milliseconds, and hardly anybody needs it.
+  const { spawn } = await import('node:child_process');
+  return await new Promise((resolve, reject) => {
     throwIfAborted(signal);
     const refuse = (cause: unknown): void => reject(connectFailed('run', path, cause));
     let child: Program;

@@ -22,34 +22,86 @@ export type Reply =
 export const returned = (signature: string, ...body: readonly unknown[]): Reply => ({ signature, body });
 export const failed = (error: string, text = 'as the test wants'): Reply => ({ error, text });
 
+/** Answers a call, at once or later. */
+export type Respond = (call: Message, peer: BusPeer) => Reply | Promise<Reply>;
+
+/** A signal to be sent. */
+export interface Signal {
+  readonly sender: string;
+  readonly path: string;
+  readonly interface: string;
+  readonly member: string;
+  readonly signature: string;
+  readonly body: readonly unknown[];
+  /** The unique name of the one it is for; for everybody if not given. */
+  readonly destination?: string | undefined;
+}
+
 /** A bus of the test's with one client on it. */
 export interface ScriptedBus {
   readonly bus: Bus;
+  readonly peer: BusPeer;
   /** Ends the connection from the other side. */
-  hangUp(): void;
+  readonly hangUp: () => void;
 }
 
 const GUID = '0123456789abcdef0123456789abcdef';
 
-class BusPeer {
+/** What distinguishes one connection to the bus from another. */
+export interface PeerOptions {
+  /** The name that the client gets. */
+  readonly uniqueName?: string | undefined;
+  readonly ended?: ((peer: BusPeer) => void) | undefined;
+}
+
+/** The bus's end of one connection. */
+export class BusPeer {
+  readonly uniqueName: string;
   readonly #transport: Transport;
-  readonly #respond: (call: Message) => Reply;
+  readonly #respond: Respond;
+  readonly #ended: ((peer: BusPeer) => void) | undefined;
   readonly #parser = new MessageParser();
+  /** The calls that have had no answer. */
+  readonly #unanswered = new Set<Message>();
   #lines = '';
   #isAuthenticated = false;
   #serial = 0;
 
-  constructor(transport: Transport, respond: (call: Message) => Reply) {
+  constructor(transport: Transport, respond: Respond, { uniqueName = ':1.1', ended }: PeerOptions = {}) {
     this.#transport = transport;
     this.#respond = respond;
+    this.uniqueName = uniqueName;
+    this.#ended = ended;
   }
 
   begin(): void {
-    this.#transport.start({ receive: (bytes) => this.#receive(bytes), ended: () => {} });
+    this.#transport.start({
+      receive: (bytes) => this.#receive(bytes),
+      ended: () => this.#ended?.(this),
+    });
   }
 
   hangUp(): void {
     this.#transport.destroy();
+  }
+
+  /** Sends a signal, whether the client has asked for it or not. */
+  emit(signal: Signal): void {
+    this.emitAll([signal]);
+  }
+
+  /** Sends signals in one piece. */
+  emitAll(signals: readonly Signal[]): void {
+    const common = { type: MessageType.signal, flags: 1 };
+    const messages = signals.map((signal) =>
+      encodeMessage({ ...common, serial: ++this.#serial, ...signal } as Message),
+    );
+    this.#transport.write(Buffer.concat(messages));
+  }
+
+  /** Answers every call to `destination` that has no answer. */
+  answerAll(destination: string, reply: NonNullable<Reply>): void {
+    for (const call of this.#unanswered) if (call.destination === destination) this.#send(call, reply);
   }
 
   #receive(bytes: Uint8Array): void {
@@ -70,8 +122,23 @@ class BusPeer {
 
   #answer(call: Message): void {
     if (call.type !== MessageType.methodCall) return;
-    const reply = call.member === 'Hello' ? returned('s', ':1.1') : this.#respond(call);
-    if (reply === undefined) return;
+    this.#unanswered.add(call);
+    if (call.member === 'Hello') {
+      this.#send(call, returned('s', this.uniqueName));
+      // As a bus does: the first name is acquired like any other.
+      const bus = 'org.freedesktop.DBus';
+      const acquired = { path: '/org/freedesktop/DBus', interface: bus, member: 'NameAcquired' };
+      const { uniqueName: destination } = this;
+      this.emit({ sender: bus, ...acquired, signature: 's', body: [destination], destination });
+      return;
+    }
+    const reply = this.#respond(call, this);
+    if (reply instanceof Promise) void reply.then((later) => this.#send(call, later));
+    else this.#send(call, reply);
+  }
+
+  #send(call: Message, reply: Reply): void {
+    if (reply === undefined || !this.#unanswered.delete(call)) return;
     const common = {
       flags: 1,
       serial: ++this.#serial,
@@ -98,15 +165,16 @@ class BusPeer {
 }
 
 /** Plays the bus on the far end of any transport. */
-export function serveBus(transport: Transport, respond: (call: Message) => Reply): void {
-  new BusPeer(transport, respond).begin();
+export function serveBus(transport: Transport, respond: Respond, options: PeerOptions = {}): BusPeer {
+  const peer = new BusPeer(transport, respond, options);
+  peer.begin();
+  return peer;
 }
 
 /** Opens a bus whose answers come from `respond`. */
-export async function openScriptedBus(respond: (call: Message) => Reply): Promise<ScriptedBus> {
+export async function openScriptedBus(respond: Respond, options: PeerOptions = {}): Promise<ScriptedBus> {
   const [ours, theirs] = createMemoryPair();
-  const peer = new BusPeer(theirs, respond);
-  peer.begin();
+  const peer = serveBus(theirs, respond, options);
   const bus = await openBus(ours);
-  return { bus, hangUp: () => peer.hangUp() };
+  return { bus, peer, hangUp: () => peer.hangUp() };
 }

@@ -1,0 +1,478 @@
+/** Prompts: shown one at a time, ended by whatever comes first, dismissed by whoever no longer waits. */
+import { getEventListeners } from 'node:events';
+import { describe, expect, test } from 'vitest';
+import { Variant } from '../../src/wire/index.js';
+import { watchEachTest } from '../support/hostile-peer.js';
+import { type Objects, operations, prepared, release } from './support/operations.js';
+import type { Quirks } from './support/quirks.js';
+import { failed, returned, type Signal } from './support/scripted-bus.js';
+
+watchEachTest();
+
+const PROMPT_INTERFACE = 'org.freedesktop.Secret.Prompt';
+const allow = { prompt: 'allow', promptTimeoutMs: 2_000 } as const;
+const error = (code: string): unknown => expect.objectContaining({ name: 'SecretServiceError', code });
+const settle = (ms = 5): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+const asking = (quirks: Partial<Quirks> = {}): Promise<Objects> =>
+  prepared({ prompts: new Set(['CreateItem', 'Delete', 'Lock', 'Unlock', 'CreateCollection']), ...quirks });
+
+const timers = (): number => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
+
+/** The number of the prompt that a path names. */
+const numbers = (paths: readonly string[]): number[] => paths.map((path) => Number(/\d+$/.exec(path)?.[0]));
+
+const shown = ({ service }: Objects): number[] => numbers(service.prompts.shown.map(({ path }) => path));
+
+const create = ({ collection }: Objects, options: object = {}, name = 'x'): Promise<unknown> =>
+  collection.createItem({ label: name, attributes: { name }, secret: name }, { ...allow, ...options });
+
+/** A Completed that no mock sends. */
+const completed = ({ service }: Objects, change: Partial<Signal> = {}): Signal => ({
+  sender: service.bus.owner ?? '',
+  path: '/org/freedesktop/secrets/prompt/p1',
+  interface: PROMPT_INTERFACE,
+  member: 'Completed',
+  signature: 'bv',
+  body: [false, new Variant('o', '/forged')],
+  ...change,
+});
+
+describe('a prompt', () => {
+  test.each<'before' | number>(['before', 0, 20])(
+    'gives its result when Completed comes %s the reply to Prompt',
+    async (completes) => {
+      for (const how of ['to the caller', 'broadcast'] as const) {
+        const objects = await asking({ completed: how });
+        const { service } = objects;
+        service.prompts.completes = completes;
+        const item = await objects.collection.createItem(
+          { label: 'x', attributes: { e: 'f' }, secret: 'secret' },
+          allow,
+        );
+        expect(service.item(item.path).value.toString()).toBe('secret');
+        expect(shown(objects)).toEqual([1]);
+        expect(service.prompts.dismissed).toEqual([]);
+        await settle();
+        expect(service.bus.matchRules).toEqual([]);
+        await release(objects);
+      }
+    },
+  );
+
+  test('is listened for before it is shown', async () => {
+    const objects = await asking();
+    await create(objects);
+    const { members } = objects.service;
+    expect(members.slice(0, 5)).toEqual(['CreateItem', 'AddMatch', 'AddMatch', 'AddMatch', 'Prompt']);
+    await release(objects);
+  });
+
+  test('that has ended leaves nothing, even where Prompt is never answered', async () => {
+    const objects = await asking();
+    const { service, client } = objects;
+    const before = timers();
+    service.override('Prompt', (call) => {
+      setTimeout(() => service.prompts.complete(call.path ?? '', 'accepts'), 1);
+      return undefined;
+    });
+    await create(objects, { promptTimeoutMs: 60_000 });
+    expect(timers()).toBeLessThanOrEqual(before);
+    expect(getEventListeners(client.context.closing, 'abort')).toEqual([]);
+    await settle();
+    expect(service.bus.matchRules).toEqual([]);
+    await release(objects);
+  });
+
+  test('is shown before the window that is given', async () => {
+    const objects = await asking();
+    await create(objects, { windowId: '1234' });
+    await create(objects);
+    expect(objects.service.prompts.shown.map(({ windowId }) => windowId)).toEqual(['1234', '']);
+    await release(objects);
+  });
+
+  test('that the user refuses is a typed outcome, and is not dismissed again', async () => {
+    for (const result of [new Variant('s', ''), new Variant('ao', ['/']), new Variant('o', '/')]) {
+      const objects = await asking({ dismissedResult: result });
+      objects.service.prompts.person = 'dismisses';
+      const rejection = { code: 'prompt-dismissed', promptPath: '/org/freedesktop/secrets/prompt/p1' };
+      await expect(create(objects)).rejects.toMatchObject(rejection);
+      await settle();
+      expect(objects.service.members).not.toContain('Dismiss');
+      expect(objects.service.items.size).toBe(2);
+      await release(objects);
+    }
+  });
+
+  test('may complete twice', async () => {
+    const objects = await asking();
+    const { service } = objects;
+    service.override('Prompt', (_call, proper) => {
+      setTimeout(() => service.bus.emit(completed(objects, { body: [true, new Variant('s', '')] })), 1);
+      return proper();
+    });
+    service.prompts.completes = 'before';
+    await create(objects);
+    await settle();
+    await create(objects);
+    await release(objects);
+  });
+
+  test.each<[string, (objects: Objects) => Partial<Signal>]>([
+    ['from another sender', () => ({ sender: ':1.66' })],
+    ['from the bus', () => ({ sender: 'org.freedesktop.DBus' })],
+    ['of another prompt', () => ({ path: '/org/freedesktop/secrets/prompt/p2' })],
+    ['of another interface', () => ({ interface: 'org.freedesktop.Secret.Service' })],
+    ['by another name', () => ({ member: 'Finished' })],
+  ])('does not end by a signal %s', async (_name, change) => {
+    const objects = await asking();
+    const { service, bus } = objects;
+    service.prompts.completes = 20;
+    service.override('Prompt', (_call, proper) => {
+      const forged = completed(objects, { ...change(objects), destination: bus.uniqueName });
+      setTimeout(() => service.bus.emit(forged), 5);
+      return proper();
+    });
+    expect(await create(objects)).not.toMatchObject({ path: '/forged' });
+    await release(objects);
+  });
+
+  test.each([
+    ['b', [false]],
+    ['v', [new Variant('o', '/a')]],
+    ['bo', [false, '/a']],
+    ['sv', ['no', new Variant('o', '/a')]],
+    ['', []],
+  ])('that completes with the signature %j is a bad reply', async (signature, body) => {
+    const objects = await asking();
+    const { service } = objects;
+    service.prompts.person = 'does nothing';
+    service.override('Prompt', (_call, proper) => {
+      setTimeout(() => service.bus.emit(completed(objects, { signature, body })), 1);
+      return proper();
+    });
+    await expect(create(objects)).rejects.toEqual(error('bad-reply'));
+    await release(objects);
+  });
+
+  test.each([
+    new Variant('s', '/a'),
+    new Variant('ao', ['/a']),
+    new Variant('o', '/'),
+    new Variant('v', new Variant('o', '/a')),
+  ])('that gives %j for a new item is a bad reply', async (result) => {
+    const objects = await asking();
+    const { service } = objects;
+    service.prompts.person = 'does nothing';
+    service.override('Prompt', (_call, proper) => {
+      setTimeout(() => service.bus.emit(completed(objects, { body: [false, result] })), 1);
+      return proper();
+    });
+    await expect(create(objects)).rejects.toEqual(error('bad-reply'));
+    await release(objects);
+  });
+
+  test('that gives no list after Unlock is believed only of what is unlocked', async () => {
+    for (const result of [new Variant('s', ''), new Variant('ao', []), new Variant('ao', ['/'])]) {
+      for (const isUnlocked of [false, true]) {
+        const objects = await asking();
+        const { service, locked } = objects;
+        service.prompts.person = 'does nothing';
+        service.override('Prompt', (_call, proper) => {
+          service.setLocked(locked.path, !isUnlocked);
+          setTimeout(() => service.bus.emit(completed(objects, { body: [false, result] })), 1);
+          return proper();
+        });
+        const unlocking = locked.unlock(allow);
+        if (isUnlocked) await unlocking;
+        else await expect(unlocking).rejects.toEqual(error('locked'));
+        await release(objects);
+      }
+    }
+  });
+
+  test('that has gone when it is to be shown does not say that what it was for has gone', async () => {
+    const gone = [
+      'org.freedesktop.DBus.Error.UnknownObject',
+      'org.freedesktop.DBus.Error.UnknownMethod',
+      'org.freedesktop.Secret.Error.NoSuchObject',
+      'org.freedesktop.DBus.Error.InvalidArgs',
+      'org.freedesktop.Secret.Error.IsLocked',
+    ];
+    for (const name of gone) {
+      for (const run of [
+        operations['createItem'],
+        operations['item.delete'],
+        operations['clear'],
+        operations['set, a new item'],
+      ]) {
+        const objects = await asking();
+        objects.service.override('Prompt', failed(name));
+        await expect(run?.(objects, allow), name).rejects.toMatchObject({
+          code: 'failed',
+          cause: { name },
+        });
+        const { members } = objects.service;
+        expect(members.filter((member) => member === 'Prompt')).toHaveLength(1);
+        expect(members.filter((member) => /^(Lock|Unlock)$/.test(member)).length).toBeLessThanOrEqual(1);
+        await release(objects);
+      }
+      // Where it can be seen what became of it, that is what counts: KWallet ends the prompts that wait with the one shown.
+      const isLost = gone.indexOf(name) < 3;
+      for (const [run, code] of [
+        [operations['item.unlock'], 'locked'],
+        [operations['item.lock'], 'failed'],
+      ] as const) {
+        const objects = await asking();
+        objects.service.override('Prompt', failed(name));
+        const expected = isLost ? { code } : { code: 'failed', cause: { name } };
+        await expect(run?.(objects, allow), name).rejects.toMatchObject(expected);
+        await release(objects);
+      }
+    }
+  });
+
+  test.each([
+    ['never', { prompt: 'never' }, error('prompt-required')],
+    [
+      'at its deadline',
+      { promptTimeoutMs: 20 },
+      expect.objectContaining({ deadline: 'prompt', timeoutMs: 20 }),
+    ],
+    ['at its signal', {}, expect.objectContaining({ name: 'CancelledError', cause: 'enough' })],
+  ])('is dismissed %s, exactly once, and nobody waits for that', async (name, options, rejection) => {
+    for (const dismissed of [true, false, undefined]) {
+      const objects = await asking({ dismissed });
+      const { service } = objects;
+      service.prompts.person = 'does nothing';
+      let answer: (() => void) | undefined;
+      service.override('Dismiss', async (_call, proper) => {
+        await new Promise<void>((resolve) => (answer = resolve));
+        return proper();
+      });
+      const controller = new AbortController();
+      const signal = name === 'at its signal' ? controller.signal : undefined;
+      const start = performance.now();
+      const creating = create(objects, { ...options, signal });
+      setTimeout(() => controller.abort('enough'), 20);
+      await expect(creating).rejects.toEqual(rejection);
+      expect(performance.now() - start).toBeLessThan(500);
+      await settle();
+      const sent = service.calls.filter(({ member }) => member === 'Dismiss');
+      expect(sent).toHaveLength(1);
+      expect(sent[0]).toMatchObject({
+        path: '/org/freedesktop/secrets/prompt/p1',
+        interface: PROMPT_INTERFACE,
+      });
+      expect(shown(objects)).toEqual(name === 'never' ? [] : [1]);
+      answer?.();
+      await settle();
+      expect(service.items.size).toBe(2);
+      expect(service.bus.matchRules).toEqual([]);
+      await release(objects);
+    }
+  });
+
+  test('takes no time of the calls', async () => {
+    const objects = await asking();
+    objects.service.prompts.completes = 80;
+    await create(objects, { timeoutMs: 50 });
+    // Of a verb that goes on afterwards too.
+    await objects.client.set({ c: 'd' }, 'new', { ...allow, timeoutMs: 60 });
+    objects.service.override('SetSecret', undefined);
+    const start = performance.now();
+    const late = objects.client.set({ c: 'd' }, 'new', { ...allow, timeoutMs: 60 });
+    await expect(late).rejects.toMatchObject({ deadline: 'call', timeoutMs: 60 });
+    expect(performance.now() - start).toBeLessThan(500);
+    await release(objects);
+  });
+
+  test('is not shown where the bus refuses the match rule', async () => {
+    const objects = await asking();
+    objects.service.override('AddMatch', failed('org.freedesktop.DBus.Error.LimitsExceeded'));
+    await expect(create(objects)).rejects.toEqual(error('failed'));
+    expect(shown(objects)).toEqual([]);
+    await settle();
+    expect(numbers(objects.service.prompts.dismissed)).toEqual([1]);
+    await release(objects);
+  });
+
+  test('ends with the service, whether that tells before or after it is listened to', async () => {
+    for (const member of ['CreateItem', 'AddMatch', 'Prompt', 'later']) {
+      const objects = await asking();
+      const { service } = objects;
+      service.prompts.person = 'does nothing';
+      service.override(member, (_call, proper) => {
+        const reply = proper();
+        service.restart();
+        return reply;
+      });
+      if (member === 'later') setTimeout(() => service.restart(), 20);
+      const start = performance.now();
+      await expect(create(objects), member).rejects.toEqual(error('not-available'));
+      expect(performance.now() - start).toBeLessThan(500);
+      await settle();
+      expect(service.bus.matchRules).toEqual([]);
+      // The next operation goes to the new one.
+      service.overrides.clear();
+      service.prompts.person = 'accepts';
+      await create(objects);
+      await release(objects);
+    }
+  });
+
+  test('is dismissed when the client is closed, shown or not', async () => {
+    const objects = await asking();
+    const { service } = objects;
+    service.prompts.person = 'does nothing';
+    const creating = [create(objects), create(objects), create(objects)];
+    const outcomes = Promise.allSettled(creating);
+    await settle();
+    const start = performance.now();
+    await objects.client.close();
+    const closed = { status: 'rejected', reason: error('closed') };
+    expect(await outcomes).toEqual([closed, closed, closed]);
+    expect(performance.now() - start).toBeLessThan(500);
+    expect(shown(objects)).toEqual([1]);
+    await settle();
+    expect(numbers(service.prompts.dismissed)).toEqual([1, 2, 3]);
+    expect(service.bus.matchRules).toEqual([]);
+    await release(objects);
+  });
+
+  test('ends with the connection, shown or not', async () => {
+    const objects = await asking();
+    objects.service.prompts.person = 'does nothing';
+    const outcomes = Promise.allSettled([create(objects), create(objects), create(objects)]);
+    await settle();
+    objects.hangUp();
+    for (const outcome of await outcomes) {
+      expect(outcome).toEqual({ status: 'rejected', reason: error('closed') });
+    }
+    await release(objects);
+  });
+});
+
+describe('several prompts', () => {
+  test('are shown one at a time, in the order they were asked for', async () => {
+    const objects = await asking();
+    const { service } = objects;
+    service.prompts.completes = 3;
+    let most = 0;
+    service.override('Prompt', (call, proper) => {
+      most = Math.max(most, service.bus.matchRules.filter((rule) => rule.includes('Completed')).length);
+      expect(call.path).toContain('/prompt/');
+      return proper();
+    });
+    const names = ['a', 'b', 'c', 'd', 'e', 'f'];
+    const items = await Promise.all(names.map(async (name) => await create(objects, {}, name)));
+    expect(shown(objects)).toEqual([1, 2, 3, 4, 5, 6]);
+    expect(most).toBe(1);
+    const labels = items.map((item) => service.item((item as { path: string }).path).label);
+    expect(labels).toEqual(names);
+    await settle();
+    expect(service.bus.matchRules).toEqual([]);
+    await release(objects);
+  });
+
+  test('go on when one of them is refused, late, cancelled or gone', async () => {
+    const objects = await asking();
+    const { service } = objects;
+    service.prompts.person = 'does nothing';
+    const controller = new AbortController();
+    const { signal } = controller;
+    const outcomes = Promise.allSettled([
+      create(objects, { promptTimeoutMs: 20 }),
+      create(objects, { signal }),
+      create(objects),
+      create(objects),
+    ]);
+    await settle(60);
+    expect(shown(objects)).toEqual([1, 2]);
+    controller.abort('enough');
+    await settle();
+    expect(shown(objects)).toEqual([1, 2, 3]);
+    service.prompts.complete('/org/freedesktop/secrets/prompt/p3', 'dismisses');
+    service.prompts.person = 'accepts';
+    const [first, second, third, fourth] = await outcomes;
+    expect(first).toMatchObject({ reason: { deadline: 'prompt' } });
+    expect(second).toMatchObject({ reason: { name: 'CancelledError' } });
+    expect(third).toMatchObject({ reason: { code: 'prompt-dismissed' } });
+    expect(fourth).toMatchObject({ status: 'fulfilled' });
+    expect(numbers(service.prompts.dismissed)).toEqual([1, 2]);
+    await release(objects);
+  });
+
+  test('that wait and are cancelled are dismissed without being shown, and let the others pass', async () => {
+    const objects = await asking();
+    const { service } = objects;
+    service.prompts.person = 'does nothing';
+    const controllers = [1, 2, 3].map(() => new AbortController());
+    const [first, second, third] = controllers.map(({ signal }) => create(objects, { signal }));
+    await settle();
+    controllers[1]?.abort('second');
+    await expect(second).rejects.toMatchObject({ name: 'CancelledError', cause: 'second' });
+    await settle();
+    expect(numbers(service.prompts.dismissed)).toEqual([2]);
+    expect(shown(objects)).toEqual([1]);
+    controllers[0]?.abort('first');
+    await expect(first).rejects.toMatchObject({ cause: 'first' });
+    await settle();
+    expect(shown(objects)).toEqual([1, 3]);
+    service.prompts.complete('/org/freedesktop/secrets/prompt/p3', 'accepts');
+    await third;
+    await release(objects);
+  });
+
+  test('of one operation are over when the first is refused, and the user is not asked again', async () => {
+    for (const person of ['dismisses', 'does nothing'] as const) {
+      const objects = await asking();
+      const { service, client } = objects;
+      for (let index = 0; index < 40; index++) service.add({ many: 'yes' }, 'x');
+      service.prompts.person = person;
+      const start = performance.now();
+      const clearing = client.clear({ many: 'yes' }, { ...allow, promptTimeoutMs: 100 });
+      const rejection = person === 'dismisses' ? { code: 'prompt-dismissed' } : { deadline: 'prompt' };
+      await expect(clearing).rejects.toMatchObject(rejection);
+      expect(performance.now() - start).toBeLessThan(500);
+      expect(shown(objects)).toEqual([1]);
+      await settle();
+      expect(service.prompts.open.size).toBe(0);
+      expect(service.items.size).toBe(42);
+      // Another operation may ask.
+      service.prompts.person = 'accepts';
+      expect(await client.clear({ many: 'yes' }, allow)).toBe(40);
+      await release(objects);
+    }
+  });
+
+  test('of many operations and one signal leave no listener and warn of none', async () => {
+    const warnings: unknown[] = [];
+    const warn = (warning: unknown): void => void warnings.push(warning);
+    process.on('warning', warn);
+    const objects = await asking();
+    const controller = new AbortController();
+    objects.service.prompts.person = 'does nothing';
+    const creating = Array.from({ length: 30 }, () => create(objects, { signal: controller.signal }));
+    const outcomes = Promise.allSettled(creating);
+    await settle();
+    controller.abort('enough');
+    for (const outcome of await outcomes)
+      expect(outcome).toMatchObject({ reason: { name: 'CancelledError' } });
+    await settle();
+    expect(objects.service.prompts.dismissed).toHaveLength(30);
+    process.off('warning', warn);
+    expect(warnings).toEqual([]);
+    await release(objects);
+  });
+});
+
+test('a prompt that is no object path is a bad reply', async () => {
+  const objects = await asking();
+  objects.service.override('CreateItem', returned('os', '/', 'prompt'));
+  await expect(create(objects)).rejects.toEqual(error('bad-reply'));
+  objects.service.override('CreateItem', returned('oo', '/', '/'));
+  await expect(create(objects)).rejects.toEqual(error('bad-reply'));
+  await release(objects);
+});
