@@ -9,7 +9,7 @@
  * The answer is `{count, wall, cpu}`: operations, and nanoseconds of time and of the process's own CPU time, user and
  * system, of all its threads. The process ends with its input.
  */
-import { createInterface } from 'node:readline';
+import { answerLines, measured } from './child.mjs';
 import { fail, GET_ID, LIBRARIES } from './libraries.mjs';
 
 /** @typedef {import('./libraries.mjs').Client} Client */
@@ -18,16 +18,6 @@ import { fail, GET_ID, LIBRARIES } from './libraries.mjs';
 function checkId(id) {
   if (id === undefined || (typeof id === 'string' && /^[0-9a-f]{32}$/.test(id))) return;
   fail(new Error('the reply holds no id'));
-}
-
-/** Runs `work` and measures it. @param {() => Promise<{ count: number, wall?: number }>} work */
-async function measured(work) {
-  const cpuBefore = process.cpuUsage();
-  const before = process.hrtime.bigint();
-  const { count, wall } = await work();
-  const elapsed = Number(process.hrtime.bigint() - before);
-  const { user, system } = process.cpuUsage(cpuBefore);
-  return { count, wall: wall ?? elapsed, cpu: (user + system) * 1e3 };
 }
 
 /** @param {Client} client @param {number} window @param {number} timeMs @returns {Promise<{ count: number }>} */
@@ -78,13 +68,10 @@ if (load === undefined || address === undefined)
   throw new Error('usage: calls-child.mjs LIBRARY ADDRESS [ENTRY]');
 const open = await load(entry);
 const client = await open(address);
-for await (const line of createInterface({ input: process.stdin })) {
+await answerLines((line) => {
   const [command, ...numbers] = line.split(' ');
   const [one = 0, two = 0] = numbers.map(Number);
   if (command !== 'calls' && command !== 'connect') throw new Error(`unknown command: ${line}`);
-  const result = await measured(() =>
-    command === 'calls' ? callFor(client, one, two) : connectFor(open, address, one),
-  );
-  process.stdout.write(`${JSON.stringify(result)}\n`);
-}
+  return measured(() => (command === 'calls' ? callFor(client, one, two) : connectFor(open, address, one)));
+});
 await client.close();

@@ -2,10 +2,10 @@
  * `npm run bench:compare`: the same work done by secretbus and by other libraries, in one run. Installs those libraries into
  * this folder the first time. `--help` tells the options.
  */
-import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { ensureNodePackages } from '../../scripts/lib/setup.mjs';
 import { runCommandLine } from '../lib/command-line.mjs';
 import { describeMachine, formatGroup, formatReport } from './report.mjs';
 
@@ -17,6 +17,8 @@ const AREAS = {
   codec: async (timeMs) => (await import('./codec-groups.mjs')).measureCodec(timeMs),
   calls: async (timeMs) => (await import('./calls.mjs')).measureCalls(timeMs),
   memory: async () => (await import('./memory.mjs')).measureMemory(),
+  secrets: async (timeMs) => (await import('./secret.mjs')).measureSecrets(timeMs),
+  'cold-start': async (timeMs) => (await import('./cold-start.mjs')).measureColdStart(timeMs),
   size: async () => (await import('./size.mjs')).measureSizes(),
   features: async () => (await import('./features.mjs')).features(),
 };
@@ -29,19 +31,7 @@ const HELP = `npm run bench:compare -- [options]
   --write        writes bench/RESULTS.md; not with --only
   --help         this text
 
-All of it takes about ten minutes. Ratios are of one run: compare those, not times.`;
-
-/** Installs the libraries to compare with, as the lock file says. */
-function ensureLibraries() {
-  if (existsSync(`${FOLDER}/node_modules/.package-lock.json`)) return;
-  console.warn('Installing the libraries to compare with …');
-  // Its output is none of ours: `--json` is to be read by programs.
-  const { status } = spawnSync('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], {
-    cwd: FOLDER,
-    stdio: ['ignore', 2, 2],
-  });
-  if (status !== 0) throw new Error('npm ci failed');
-}
+All of it takes about a quarter of an hour. Ratios are of one run: compare those, not times.`;
 
 function installedLibraries() {
   const { dependencies } = JSON.parse(readFileSync(`${FOLDER}/package.json`, 'utf8'));
@@ -71,7 +61,7 @@ async function main() {
     console.error(HELP);
     return 2;
   }
-  ensureLibraries();
+  await ensureNodePackages(FOLDER, 'the libraries to compare with');
   const libraries = installedLibraries();
   if (!values.json) console.log(describeMachine(libraries));
   const groups = [];

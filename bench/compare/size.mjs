@@ -1,7 +1,10 @@
 /**
- * Sizes: what a program that imports secretbus/wire adds to its bundle, minified and gzipped, as `.size-limit.js` measures it.
+ * Sizes: what a program that imports secretbus/wire or secretbus/secret adds to its bundle, minified and gzipped, as
+ * `.size-limit.js` measures it; and the addons that programs carry beside their bundle.
  */
 
+import { existsSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
@@ -9,6 +12,8 @@ import { formatBytes } from './statistics.mjs';
 
 const FOLDER = fileURLToPath(new URL('.', import.meta.url));
 const WIRE = '../../dist/wire/index.js';
+const SECRET = '../../dist/secret/index.js';
+const GZIP = { level: 9 };
 
 const OURS = [
   {
@@ -26,6 +31,11 @@ const OURS = [
     source: `export { decodeMessage, encodeMessage, marshal, MessageParser, unmarshal, Variant } from '${WIRE}'`,
   },
   { name: 'secretbus/wire, all', source: `export * from '${WIRE}'` },
+  {
+    name: 'secretbus/secret, with wire and noble',
+    source: `export * from '${SECRET}'`,
+    most: 24_000,
+  },
 ];
 const THEIRS = ['dbus-native', 'dbus-next', '@homebridge/dbus-native'].map((name) => ({
   name,
@@ -45,7 +55,23 @@ async function bundle(source, options) {
   });
   const bytes = outputFiles?.[0]?.contents;
   if (bytes === undefined) throw new Error('esbuild gave no file');
-  return { minified: bytes.length, gzipped: gzipSync(bytes, { level: 9 }).length };
+  return { minified: bytes.length, gzipped: gzipSync(bytes, GZIP).length };
+}
+
+/** The addons of keytar, where it is built, and of @napi-rs/keyring for this machine. */
+function measureAddons() {
+  const keytar = `${FOLDER}node_modules/keytar/build/Release/keytar.node`;
+  const files = existsSync(keytar) ? [{ name: 'keytar, its addon, beside libsecret', file: keytar }] : [];
+  createRequire(import.meta.url)('@napi-rs/keyring');
+  const loaded = Object.keys(createRequire(import.meta.url).cache).find((path) =>
+    /keyring[^/]*\.node$/.test(path),
+  );
+  if (loaded !== undefined)
+    files.push({ name: '@napi-rs/keyring, its addon for one platform', file: loaded });
+  return files.map(({ name, file }) => {
+    const bytes = readFileSync(file);
+    return { name, size: { minified: bytes.length, gzipped: gzipSync(bytes, GZIP).length } };
+  });
 }
 
 /** @returns {Promise<import('./report.mjs').Group[]>} */
@@ -74,10 +100,14 @@ export async function measureSizes() {
     data[name] = size;
     rows.push([name, formatBytes(size.minified), formatBytes(size.gzipped)]);
   }
+  for (const { name, size } of measureAddons()) {
+    data[name] = size;
+    rows.push([name, formatBytes(size.minified), formatBytes(size.gzipped)]);
+  }
   return [
     {
       title: 'Sizes',
-      how: "Bundled by esbuild with all it imports but Node's own modules, minified, and gzipped at level 9; 1 kB is 1,000 bytes. Of the other libraries all that they export, since CommonJS modules cannot be taken apart.",
+      how: "Bundled by esbuild with all it imports but Node's own modules, minified, and gzipped at level 9; 1 kB is 1,000 bytes. Of the other libraries all that they export, since CommonJS modules cannot be taken apart; of addons the file that is loaded, as it is.",
       tables: [{ title: 'In a bundle', columns: ['', 'minified', 'gzipped'], rows }],
       asked,
       data,

@@ -23,6 +23,8 @@ export function formatDuration(nanoseconds) {
 /** @param {number} byteLength */
 export function formatBytes(byteLength) {
   if (Math.abs(byteLength) < 1000) return `${byteLength.toFixed(0)} B`;
+  if (Math.abs(byteLength) >= 1e6)
+    return `${(byteLength / 1e6).toFixed(Math.abs(byteLength) < 1e7 ? 2 : 1)} MB`;
   return `${(byteLength / 1000).toFixed(Math.abs(byteLength) < 1e5 ? 1 : 0)} kB`;
 }
 
@@ -35,4 +37,14 @@ export function formatRatio(ratio) {
 export function formatSpread(ratios) {
   const [low, high] = [quantile(ratios, 0.25), quantile(ratios, 0.75)];
   return `${formatRatio(median(ratios))} (${low.toFixed(2)}–${high.toFixed(2)})`;
+}
+
+/** The median and the half around it, as milliseconds. @param {readonly number[]} nanoseconds */
+export function formatMilliseconds(nanoseconds) {
+  const [low, middle, high] = [0.25, 0.5, 0.75].map((part) => {
+    const tenths = Math.round(quantile(nanoseconds, part) / 1e5);
+    // Without the sign of a zero.
+    return ((tenths || 0) / 10).toFixed(1);
+  });
+  return `${middle} ms (${low} to ${high})`;
 }
