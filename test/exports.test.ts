@@ -69,6 +69,7 @@ const EXPORTS: Readonly<Record<string, readonly string[]>> = {
     'unmarshal',
     'watchObjects',
     'watchProperties',
+    'whenAborted',
   ],
   secret: [
     'Collection',

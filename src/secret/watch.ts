@@ -5,14 +5,19 @@
  * was not there sends no signals: it is found by comparing what there is with what there was.
  */
 
-import { CancelledError, type Message, type OwnerChange, type Subscription } from '../wire/index.js';
+import {
+  CancelledError,
+  type Message,
+  type OwnerChange,
+  type Subscription,
+  whenAborted,
+} from '../wire/index.js';
 import { readCollectionProperties, readCollections } from './calls/collection-calls.js';
 import { concurrently } from './calls/concurrently.js';
 import { Collection } from './collection.js';
 import type { ServiceContext } from './connection/context.js';
 import type { Operation, OperationOptions } from './connection/operation.js';
 import { watchReconnection } from './connection/reconnection.js';
-import { whenAborted } from './connection/when-aborted.js';
 import { SecretServiceError } from './errors.js';
 import { Item } from './item.js';
 import { hasCode, mapError } from './map-error.js';

@@ -116,6 +116,7 @@ export { cookieMechanism } from './transport/cookie-keyring.js';
 export { CookieKeyring, type PreparedCookie } from './transport/cookie-server.js';
 export { createMemoryPair } from './transport/memory.js';
 export type { Transport, TransportHandlers } from './transport/transport.js';
+export { whenAborted } from './transport/when-aborted.js';
 export type {
   ArgumentsOf,
   CheckedSignature,

@@ -199,7 +199,8 @@ describe('a bus that lets us in and hangs up at once', () => {
       reconnect: reconnecting({ initialDelayMs: 2, maxDelayMs: 1000 }),
     });
     await delay(500);
-    expect(bus.uniqueName).toBe(':1.1');
+    // None while there is no connection.
+    expect(['', ':1.1']).toContain(bus.uniqueName);
     // 2 ms, 4 ms, 8 ms … at the most: without that there would be a hundred.
     expect(connections).toBeGreaterThan(3);
     expect(connections).toBeLessThan(20);

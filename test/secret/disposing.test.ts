@@ -1,6 +1,12 @@
 /** Secrets that are read and not given to the caller are wiped. */
-import { expect, test } from 'vitest';
-import type { Secret, SecretService } from '../../src/secret/index.js';
+import { afterEach, expect, test, vi } from 'vitest';
+import {
+  createCollectionWithPassword,
+  type Secret,
+  type SecretService,
+  unlockWithPassword,
+} from '../../src/secret/index.js';
+import { SecretToStore } from '../../src/secret/secret.js';
 import { MockService } from './support/mock-service.js';
 import { failed, returned } from './support/scripted-bus.js';
 
@@ -21,6 +27,8 @@ async function connected(): Promise<{ service: MockService; client: SecretServic
   });
   return { service, client, decoded };
 }
+
+afterEach(() => void vi.restoreAllMocks());
 
 /** Whether each secret that was decoded is wiped, in order. */
 const areWiped = (decoded: readonly Secret[]): boolean[] =>
@@ -129,4 +137,36 @@ test('findAll wipes the secrets of those that are locked, and of the others with
   await expect(client.findAll({ a: '1' })).rejects.toMatchObject({ code: 'locked', lockedPaths: [path] });
   expect(areWiped(decoded)).toEqual([true, true]);
   await client.close();
+});
+
+test('every copy of what is to be stored is wiped, whether it was stored or not', async () => {
+  const wiped: SecretToStore[] = [];
+  vi.spyOn(SecretToStore.prototype, 'wipe').mockImplementation(function (this: SecretToStore) {
+    wiped.push(this);
+  });
+  for (const isStored of [true, false]) {
+    const { service, client } = await connected();
+    service.add({ a: '1' }, 'x');
+    const collection = await client.defaultCollection();
+    const [item] = await collection.items();
+    service.setPassword(collection.path, 'secret');
+    if (!isStored) service.interceptor = () => failed('org.freedesktop.DBus.Error.LimitsExceeded');
+    const secret = 'secret';
+    for (const run of [
+      () => item?.setSecret(secret),
+      () => client.set({ a: '1' }, secret),
+      () => client.set({ a: '2' }, secret),
+      () => collection.createItem({ label: 'x', attributes: {}, secret }),
+      () => createCollectionWithPassword(client, 'x', secret),
+      () => unlockWithPassword(collection, secret),
+    ]) {
+      wiped.length = 0;
+      const running = run();
+      if (isStored) await running;
+      else await expect(running).rejects.toEqual(error('failed'));
+      expect(wiped.map(({ bytes }) => Buffer.from(bytes).toString())).toEqual([secret]);
+    }
+    service.interceptor = undefined;
+    await client.close();
+  }
 });

@@ -3,40 +3,22 @@ import { getEventListeners } from 'node:events';
 import { describe, expect, test } from 'vitest';
 import { Variant } from '../../src/wire/index.js';
 import { watchEachTest } from '../support/hostile-peer.js';
-import { type Objects, operations, prepared, release } from './support/operations.js';
-import type { Quirks } from './support/quirks.js';
+import { type Objects, operations, release } from './support/operations.js';
+import {
+  allow,
+  asking,
+  completed,
+  create,
+  error,
+  numbers,
+  PROMPT_INTERFACE,
+  settle,
+  shown,
+  timers,
+} from './support/prompting.js';
 import { failed, returned, type Signal } from './support/scripted-bus.js';
 
 watchEachTest();
-
-const PROMPT_INTERFACE = 'org.freedesktop.Secret.Prompt';
-const allow = { prompt: 'allow', promptTimeoutMs: 2_000 } as const;
-const error = (code: string): unknown => expect.objectContaining({ name: 'SecretServiceError', code });
-const settle = (ms = 5): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
-
-const asking = (quirks: Partial<Quirks> = {}): Promise<Objects> =>
-  prepared({ prompts: new Set(['CreateItem', 'Delete', 'Lock', 'Unlock', 'CreateCollection']), ...quirks });
-
-const timers = (): number => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
-
-/** The number of the prompt that a path names. */
-const numbers = (paths: readonly string[]): number[] => paths.map((path) => Number(/\d+$/.exec(path)?.[0]));
-
-const shown = ({ service }: Objects): number[] => numbers(service.prompts.shown.map(({ path }) => path));
-
-const create = ({ collection }: Objects, options: object = {}, name = 'x'): Promise<unknown> =>
-  collection.createItem({ label: name, attributes: { name }, secret: name }, { ...allow, ...options });
-
-/** A Completed that no mock sends. */
-const completed = ({ service }: Objects, change: Partial<Signal> = {}): Signal => ({
-  sender: service.bus.owner ?? '',
-  path: '/org/freedesktop/secrets/prompt/p1',
-  interface: PROMPT_INTERFACE,
-  member: 'Completed',
-  signature: 'bv',
-  body: [false, new Variant('o', '/forged')],
-  ...change,
-});
 
 describe('a prompt', () => {
   test.each<'before' | number>(['before', 0, 20])(
@@ -228,6 +210,7 @@ describe('a prompt', () => {
         objects.service.override('Prompt', failed(name));
         const expected = isLost ? { code } : { code: 'failed', cause: { name } };
         await expect(run?.(objects, allow), name).rejects.toMatchObject(expected);
+        expect(objects.service.members.filter((member) => /^(Lock|Unlock)$/.test(member))).toHaveLength(1);
         await release(objects);
       }
     }
@@ -285,6 +268,27 @@ describe('a prompt', () => {
     const late = objects.client.set({ c: 'd' }, 'new', { ...allow, timeoutMs: 60 });
     await expect(late).rejects.toMatchObject({ deadline: 'call', timeoutMs: 60 });
     expect(performance.now() - start).toBeLessThan(500);
+    await release(objects);
+  });
+
+  test('takes no time of the calls that go on beside it', async () => {
+    const objects = await asking({ prompts: new Set() });
+    const { service, client } = objects;
+    const paths = Array.from({ length: 120 }, () => service.add({ many: 'yes' }, 'x'));
+    service.prompts.completes = 300;
+    service.override('Delete', async (call, proper) => {
+      if (call.path === paths[0]) {
+        const prompt = service.prompts.add('Delete', objects.bus.uniqueName, () => {
+          service.items.delete(paths[0] ?? '');
+          return new Variant('s', '');
+        });
+        return returned('o', prompt);
+      }
+      await settle(40);
+      return proper();
+    });
+    // Four rounds of 40 ms each, all while the prompt is shown.
+    expect(await client.clear({ many: 'yes' }, { ...allow, timeoutMs: 120 })).toBe(120);
     await release(objects);
   });
 
@@ -350,120 +354,6 @@ describe('a prompt', () => {
     for (const outcome of await outcomes) {
       expect(outcome).toEqual({ status: 'rejected', reason: error('closed') });
     }
-    await release(objects);
-  });
-});
-
-describe('several prompts', () => {
-  test('are shown one at a time, in the order they were asked for', async () => {
-    const objects = await asking();
-    const { service } = objects;
-    service.prompts.completes = 3;
-    let most = 0;
-    service.override('Prompt', (call, proper) => {
-      most = Math.max(most, service.bus.matchRules.filter((rule) => rule.includes('Completed')).length);
-      expect(call.path).toContain('/prompt/');
-      return proper();
-    });
-    const names = ['a', 'b', 'c', 'd', 'e', 'f'];
-    const items = await Promise.all(names.map(async (name) => await create(objects, {}, name)));
-    expect(shown(objects)).toEqual([1, 2, 3, 4, 5, 6]);
-    expect(most).toBe(1);
-    const labels = items.map((item) => service.item((item as { path: string }).path).label);
-    expect(labels).toEqual(names);
-    await settle();
-    expect(service.bus.matchRules).toEqual([]);
-    await release(objects);
-  });
-
-  test('go on when one of them is refused, late, cancelled or gone', async () => {
-    const objects = await asking();
-    const { service } = objects;
-    service.prompts.person = 'does nothing';
-    const controller = new AbortController();
-    const { signal } = controller;
-    const outcomes = Promise.allSettled([
-      create(objects, { promptTimeoutMs: 20 }),
-      create(objects, { signal }),
-      create(objects),
-      create(objects),
-    ]);
-    await settle(60);
-    expect(shown(objects)).toEqual([1, 2]);
-    controller.abort('enough');
-    await settle();
-    expect(shown(objects)).toEqual([1, 2, 3]);
-    service.prompts.complete('/org/freedesktop/secrets/prompt/p3', 'dismisses');
-    service.prompts.person = 'accepts';
-    const [first, second, third, fourth] = await outcomes;
-    expect(first).toMatchObject({ reason: { deadline: 'prompt' } });
-    expect(second).toMatchObject({ reason: { name: 'CancelledError' } });
-    expect(third).toMatchObject({ reason: { code: 'prompt-dismissed' } });
-    expect(fourth).toMatchObject({ status: 'fulfilled' });
-    expect(numbers(service.prompts.dismissed)).toEqual([1, 2]);
-    await release(objects);
-  });
-
-  test('that wait and are cancelled are dismissed without being shown, and let the others pass', async () => {
-    const objects = await asking();
-    const { service } = objects;
-    service.prompts.person = 'does nothing';
-    const controllers = [1, 2, 3].map(() => new AbortController());
-    const [first, second, third] = controllers.map(({ signal }) => create(objects, { signal }));
-    await settle();
-    controllers[1]?.abort('second');
-    await expect(second).rejects.toMatchObject({ name: 'CancelledError', cause: 'second' });
-    await settle();
-    expect(numbers(service.prompts.dismissed)).toEqual([2]);
-    expect(shown(objects)).toEqual([1]);
-    controllers[0]?.abort('first');
-    await expect(first).rejects.toMatchObject({ cause: 'first' });
-    await settle();
-    expect(shown(objects)).toEqual([1, 3]);
-    service.prompts.complete('/org/freedesktop/secrets/prompt/p3', 'accepts');
-    await third;
-    await release(objects);
-  });
-
-  test('of one operation are over when the first is refused, and the user is not asked again', async () => {
-    for (const person of ['dismisses', 'does nothing'] as const) {
-      const objects = await asking();
-      const { service, client } = objects;
-      for (let index = 0; index < 40; index++) service.add({ many: 'yes' }, 'x');
-      service.prompts.person = person;
-      const start = performance.now();
-      const clearing = client.clear({ many: 'yes' }, { ...allow, promptTimeoutMs: 100 });
-      const rejection = person === 'dismisses' ? { code: 'prompt-dismissed' } : { deadline: 'prompt' };
-      await expect(clearing).rejects.toMatchObject(rejection);
-      expect(performance.now() - start).toBeLessThan(500);
-      expect(shown(objects)).toEqual([1]);
-      await settle();
-      expect(service.prompts.open.size).toBe(0);
-      expect(service.items.size).toBe(42);
-      // Another operation may ask.
-      service.prompts.person = 'accepts';
-      expect(await client.clear({ many: 'yes' }, allow)).toBe(40);
-      await release(objects);
-    }
-  });
-
-  test('of many operations and one signal leave no listener and warn of none', async () => {
-    const warnings: unknown[] = [];
-    const warn = (warning: unknown): void => void warnings.push(warning);
-    process.on('warning', warn);
-    const objects = await asking();
-    const controller = new AbortController();
-    objects.service.prompts.person = 'does nothing';
-    const creating = Array.from({ length: 30 }, () => create(objects, { signal: controller.signal }));
-    const outcomes = Promise.allSettled(creating);
-    await settle();
-    controller.abort('enough');
-    for (const outcome of await outcomes)
-      expect(outcome).toMatchObject({ reason: { name: 'CancelledError' } });
-    await settle();
-    expect(objects.service.prompts.dismissed).toHaveLength(30);
-    process.off('warning', warn);
-    expect(warnings).toEqual([]);
     await release(objects);
   });
 });

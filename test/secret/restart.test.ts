@@ -6,7 +6,7 @@ import { listen, transportOf } from '../keyring/support/socket-server.js';
 import { watchEachTest } from '../support/hostile-peer.js';
 import { MockService, OWNER } from './support/mock-service.js';
 import { attributes, prepared, release } from './support/operations.js';
-import { failed } from './support/scripted-bus.js';
+import { failed, returned } from './support/scripted-bus.js';
 
 watchEachTest();
 
@@ -58,6 +58,26 @@ test('a session that the service has forgotten is opened anew, whatever the oper
   service.sessions.clear();
   expect(await client.findAll(attributes)).toHaveLength(1);
   expect(service.items.size).toBe(2);
+  await client.close();
+});
+
+test('an error that comes late from the old session does not end the new one', async () => {
+  const { service, client } = await connected();
+  const [item] = (await client.search(attributes)).unlocked;
+  service.sessions.clear();
+  service.override('GetSecret', async (_call, proper) => {
+    service.overrides.clear();
+    const reply = proper();
+    await settle(20);
+    return reply;
+  });
+  const late = item?.getSecret();
+  await settle();
+  expect((await item?.getSecret())?.text()).toBe('secret');
+  const { path } = client.session;
+  expect((await late)?.text()).toBe('secret');
+  expect(client.session.path).toBe(path);
+  expect(service.members.filter((member) => member === 'OpenSession')).toHaveLength(2);
   await client.close();
 });
 
@@ -304,25 +324,31 @@ test('a call under way when the connection is lost is made again where that is s
   await close();
 });
 
-test('what is asked for while there is no connection is answered by the service of the next one', async () => {
-  const { service, client, lose, close } = await overSocket();
-  const again = lose();
-  await settle(2);
-  // On the next bus, the name that the service had is that of a program with other objects.
-  service.bus.owner = ':1.500';
-  service.formerOwners.add(OWNER);
-  const before = service.calls.length;
-  const item = client.set({ new: 'one' }, 'x');
-  const secrets = await Promise.all([client.lookup(attributes), client.lookup(attributes)]);
-  expect(secrets.map((secret) => secret?.text())).toEqual(['secret', 'secret']);
-  await item;
-  await again;
-  expect(service.items.size).toBe(2);
-  // It got no secret.
-  const strangers = service.calls.slice(before).filter(({ destination }) => destination === OWNER);
-  expect(strangers.every(({ member }) => member === 'SearchItems')).toBe(true);
-  await close();
-});
+test.each([
+  ['that it has no such object', failed('org.freedesktop.DBus.Error.UnknownObject')],
+  ['that this is not allowed', failed('org.freedesktop.DBus.Error.AccessDenied')],
+  ['something else', returned('s', 'hello')],
+])(
+  'what is asked for while there is no connection is answered by the service of the next one, though a stranger says %s',
+  async (_name, answer) => {
+    const { service, client, lose, close } = await overSocket();
+    const again = lose();
+    await settle(2);
+    // On the next bus, the name that the service had is that of another program.
+    service.bus.owner = ':1.500';
+    service.interceptor = (call, proper) => (call.destination === OWNER ? answer : proper());
+    const before = service.calls.length;
+    const item = client.set({ new: 'one' }, 'x');
+    const secrets = await Promise.all([client.lookup(attributes), client.lookup(attributes)]);
+    expect(secrets.map((secret) => secret?.text())).toEqual(['secret', 'secret']);
+    await item;
+    await again;
+    expect(service.items.size).toBe(2);
+    // It was asked nothing, and so given no secret.
+    expect(service.calls.slice(before).filter(({ destination }) => destination === OWNER)).toEqual([]);
+    await close();
+  },
+);
 
 test('a prompt does not outlive the connection it was shown over', async () => {
   const { service, client, lose, close } = await overSocket();

@@ -394,13 +394,3 @@ test('the verbs refuse to mean every item', async () => {
   expect(service.calls.length).toBe(sent);
   await client.close();
 });
-
-describe('lookup of exactly these attributes', () => {
-  test('gives no secret of an item whose attributes cannot be read', async () => {
-    const { service, client } = await connected();
-    service.add({ a: '1', more: 'than asked for' }, 'of another');
-    service.override('Get:Attributes', failed('org.freedesktop.Secret.Error.IsLocked'));
-    await expect(client.lookup({ a: '1' }, { exact: true })).rejects.toEqual(error('locked'));
-    await client.close();
-  });
-});

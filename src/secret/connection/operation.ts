@@ -6,10 +6,9 @@
  * its own, and the clock of the calls stands still meanwhile.
  */
 
-import { CancelledError, DeadlineError } from '../../wire/index.js';
+import { CancelledError, DeadlineError, whenAborted } from '../../wire/index.js';
 import { SecretServiceError } from '../errors.js';
 import { mapError } from '../map-error.js';
-import { whenAborted } from './when-aborted.js';
 
 /**
  * What happens when the service wants to ask the user:

@@ -7,7 +7,7 @@
  * and a prompt nobody waits for any more is dismissed.
  */
 
-import { type Bus, DeadlineError, ErrorReply, type Variant } from '../../wire/index.js';
+import { type Bus, DeadlineError, ErrorReply, type Variant, whenAborted } from '../../wire/index.js';
 import { badReply, parsePath } from '../calls/replies.js';
 import { SecretServiceError } from '../errors.js';
 import { hasCode, mapError } from '../map-error.js';
@@ -15,7 +15,6 @@ import { NO_OBJECT, PROMPT_INTERFACE } from '../names.js';
 import type { Caller } from './caller.js';
 import { type Operation, waitAtMost } from './operation.js';
 import { watchReconnection } from './reconnection.js';
-import { whenAborted } from './when-aborted.js';
 
 /** Shows prompts one at a time, in the order they were asked for: a person answers one dialog at a time. */
 export class PromptQueue {

@@ -107,7 +107,7 @@ export class Bus extends Endpoint {
     this.#attempts = options.reconnect?.attempts({ signal, timeoutMs });
   }
 
-  /** The name that the bus gave this connection, such as `:1.42`; another one after a reconnection. */
+  /** The name that the bus gave this connection, such as `:1.42`; another one after a reconnection, empty until then. */
   get uniqueName(): string {
     return this.#uniqueName;
   }
@@ -262,6 +262,12 @@ export class Bus extends Endpoint {
 
   protected override preview(message: Message): void {
     this.#owners.handle(message);
+  }
+
+  protected override suspend(): void {
+    super.suspend();
+    // None holds until the next: who compares sees that names, and what was told to them, may be others' by then.
+    this.#uniqueName = '';
   }
 
   protected override lost(cause: Error | undefined): void {

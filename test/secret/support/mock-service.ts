@@ -1,13 +1,14 @@
 /**
- * A Secret Service played by the test, with node:crypto for its half of the cryptography. It does what
+ * A Secret Service played by the test, with node:crypto for its half of the key agreement. It does what
  * the specification says, or what its quirks say, unless a test overrides the answer to one method.
  */
-import { createCipheriv, createDecipheriv, getDiffieHellman, hkdfSync, randomBytes } from 'node:crypto';
+import { getDiffieHellman } from 'node:crypto';
 import { type ConnectOptions, SecretService } from '../../../src/secret/index.js';
 import { type Message, type Transport, Variant } from '../../../src/wire/index.js';
 import { SECRETS } from './mock-bus.js';
 import { LOGIN, type MockItem, MockObjects, SERVICE } from './mock-objects.js';
 import { MockPrompts } from './mock-prompts.js';
+import { decodeSecret, deriveKey, encodeSecret, type SecretStruct } from './mock-secrets.js';
 import { IS_LOCKED, type PromptCase, type Quirks } from './quirks.js';
 import {
   type BusPeer,
@@ -21,6 +22,7 @@ import {
 } from './scripted-bus.js';
 
 export { LOGIN, type MockItem, OTHER } from './mock-objects.js';
+export { padded } from './mock-secrets.js';
 
 export const ENCRYPTED = 'dh-ietf1024-sha256-aes128-cbc-pkcs7';
 export const PROMPT = '/org/freedesktop/secrets/prompt/p1';
@@ -32,12 +34,6 @@ const LOCKED = failed(IS_LOCKED);
 
 /** Answers in the place of the mock; `proper` makes the proper answer. */
 export type Override = (call: Message, proper: () => Reply) => Reply | Promise<Reply>;
-
-export type SecretStruct = [string, Uint8Array, Uint8Array, string];
-
-export function padded(bytes: Uint8Array): Buffer {
-  return Buffer.concat([Buffer.alloc(128 - bytes.byteLength), bytes]);
-}
 
 /** A service with two collections, `login` (the default) and `other`, and no items. */
 export class MockService extends MockObjects {
@@ -126,26 +122,17 @@ export class MockService extends MockObjects {
 
   /** Encodes a secret for a session, as this service does. */
   encode(sessionPath: string, value: Uint8Array, contentType: string): SecretStruct {
-    const key = this.sessions.get(sessionPath);
-    if (key === undefined) return [sessionPath, new Uint8Array(0), value, contentType];
-    const parameters = randomBytes(16);
-    const cipher = createCipheriv('aes-128-cbc', key, parameters);
-    return [sessionPath, parameters, Buffer.concat([cipher.update(value), cipher.final()]), contentType];
+    return encodeSecret(sessionPath, this.sessions.get(sessionPath), value, contentType);
   }
 
-  decode([sessionPath, parameters, value]: SecretStruct): Buffer {
-    const key = this.sessions.get(sessionPath);
-    if (key === undefined) return Buffer.from(value);
-    const decipher = createDecipheriv('aes-128-cbc', key, parameters);
-    return Buffer.concat([decipher.update(value), decipher.final()]);
+  decode(struct: SecretStruct): Buffer {
+    return decodeSecret(this.sessions.get(struct[0]), struct);
   }
 
   /** Opens a session of an encrypted algorithm with the key that a shared secret gives. */
   addSession(sharedSecret: Uint8Array | undefined): string {
     const path = `/org/freedesktop/secrets/session/s${++this.#sessionCount}`;
-    const key =
-      sharedSecret && Buffer.from(hkdfSync('sha256', padded(sharedSecret), Buffer.alloc(0), '', 16));
-    this.sessions.set(path, key);
+    this.sessions.set(path, sharedSecret && deriveKey(sharedSecret));
     return path;
   }
 
