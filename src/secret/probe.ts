@@ -98,14 +98,14 @@ async function probeOwner(caller: Caller, operation: Operation): Promise<Probe> 
 
 /** By the unique name: a call to the well-known one would start a service that has just ended. */
 async function readDefault(caller: Caller, operation: Operation): Promise<string | undefined> {
-  const [value] = await caller.call(operation, {
+  const call = {
     path: SERVICE_PATH,
     interface: SERVICE_INTERFACE,
     member: 'ReadAlias',
     signature: 's',
-    body: [DEFAULT_ALIAS],
     replySignature: 'o',
-  });
+  };
+  const [value] = await caller.call(operation, call, [DEFAULT_ALIAS]);
   const path = parsePath(value, 'ReadAlias');
   return path === NO_OBJECT ? undefined : path;
 }
@@ -114,7 +114,8 @@ async function readDefault(caller: Caller, operation: Operation): Promise<string
 async function readLocked(caller: Caller, operation: Operation, path: string): Promise<boolean | undefined> {
   const property = { path, interface: COLLECTION_INTERFACE, name: 'Locked' };
   try {
-    const [value] = await caller.call(operation, readingCall(property), 'reading Locked');
+    const call = readingCall(property);
+    const [value] = await caller.call(operation, call, call.body, 'reading Locked');
     return parseBoolean(parseVariant(value, 'b', 'Locked'), 'Locked');
   } catch (error) {
     if (hasCode(error, 'not-found')) return undefined;

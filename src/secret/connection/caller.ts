@@ -10,14 +10,18 @@ import { type Bus, type CallOptions, Variant } from '../../wire/index.js';
 import { PROPERTIES_INTERFACE } from '../names.js';
 import type { Operation } from './operation.js';
 
-/** One method call: where to, what, and the signature that the reply must have. */
-export interface Call {
+/** One method call but for its arguments: where to, what, and the signature that the reply must have. */
+export interface CallHead {
   readonly path: string;
   readonly interface: string;
   readonly member: string;
   readonly signature?: string;
-  readonly body?: readonly unknown[];
   readonly replySignature: string;
+}
+
+/** One method call. */
+export interface Call extends CallHead {
+  readonly body?: readonly unknown[];
 }
 
 /** A property, by its place. */
@@ -49,7 +53,12 @@ export class Caller {
    * @returns The values of the reply, which has exactly `replySignature`.
    * @throws {SecretServiceError} of any code, {DeadlineError}, {CancelledError}.
    */
-  async call(operation: Operation, call: Call, step: string = call.member): Promise<readonly unknown[]> {
+  async call(
+    operation: Operation,
+    call: CallHead,
+    body: readonly unknown[] | undefined,
+    step: string = call.member,
+  ): Promise<readonly unknown[]> {
     try {
       const { timeoutMs, signal } = operation.callOptions();
       const options: CallOptions = {
@@ -58,7 +67,7 @@ export class Caller {
         interface: call.interface,
         member: call.member,
         signature: call.signature,
-        body: call.body,
+        body,
         replySignature: call.replySignature,
         sensitive: true,
         timeoutMs,

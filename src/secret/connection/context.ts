@@ -12,7 +12,14 @@ import { KnownPaths } from '../calls/known-paths.js';
 import { parseProperties, parseVariant } from '../calls/replies.js';
 import { SecretServiceError } from '../errors.js';
 import { errorNameOf, hasCode } from '../map-error.js';
-import { type Call, type Caller, type Property, readingAllCall, readingCall, writingCall } from './caller.js';
+import {
+  type Caller,
+  type CallHead,
+  type Property,
+  readingAllCall,
+  readingCall,
+  writingCall,
+} from './caller.js';
 import { Operation, type OperationDefaults, type OperationOptions } from './operation.js';
 import { readOwner } from './owner.js';
 import { PromptQueue } from './prompt.js';
@@ -25,7 +32,7 @@ export interface Attached {
 }
 
 /** A call whose arguments may depend on the session. */
-export interface ServiceCall extends Omit<Call, 'body'> {
+export interface ServiceCall extends CallHead {
   readonly body?: readonly unknown[] | ((session: Session) => readonly unknown[]);
   /**
    * Whether the call may be made a second time when nobody knows whether the first took effect; true if not given. A
@@ -95,7 +102,7 @@ export class ServiceContext {
   ): Promise<Result>;
   async call(
     operation: Operation,
-    { body: makeBody, isRepeatable = true, step, ...call }: ServiceCall,
+    call: ServiceCall,
     take: (values: readonly unknown[], answering: Attached) => unknown = (values) => values,
   ): Promise<unknown> {
     for (let mayRepeat = true; ; mayRepeat = false) {
@@ -107,13 +114,8 @@ export class ServiceContext {
       }
       const busName = this.#busName;
       try {
-        const body = typeof makeBody === 'function' ? makeBody(attached.session) : makeBody;
-        const values = await attached.caller.call(
-          operation,
-          body === undefined ? call : { ...call, body },
-          step,
-        );
-        return take(values, attached);
+        const body = typeof call.body === 'function' ? call.body(attached.session) : call.body;
+        return take(await attached.caller.call(operation, call, body, call.step), attached);
       } catch (error) {
         let loss = lossOf(error, attached.session);
         // Whoever has answered on another connection is not the one who was asked.
@@ -121,7 +123,7 @@ export class ServiceContext {
           loss = 'perhaps';
         if (loss === 'no' && mayRepeat && (await this.#hasMoved(operation, attached, error))) loss = 'before';
         if (loss !== 'no') this.#detach(attached);
-        const isSafe = loss === 'before' || (loss === 'perhaps' && isRepeatable);
+        const isSafe = loss === 'before' || (loss === 'perhaps' && call.isRepeatable !== false);
         if (this.closing.aborted) throw error;
         if (!mayRepeat || !isSafe) throw isWiped(error) ? lostError(error) : error;
       }

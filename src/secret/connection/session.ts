@@ -229,14 +229,14 @@ async function callOpenSession(
   algorithm: SessionAlgorithm,
   input: Variant,
 ): Promise<{ output: Variant; path: string }> {
-  const [output, path] = await caller.call(operation, {
+  const call = {
     path: SERVICE_PATH,
     interface: SERVICE_INTERFACE,
     member: 'OpenSession',
     signature: 'sv',
-    body: [algorithm, input],
     replySignature: 'vo',
-  });
+  };
+  const [output, path] = await caller.call(operation, call, [algorithm, input]);
   if (!(output instanceof Variant)) throw badReply('OpenSession has no output');
   return { output, path: parseObjectPath(path, 'the session') };
 }
