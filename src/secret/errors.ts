@@ -82,3 +82,8 @@ export class SecretServiceError extends Error {
     return 'SecretServiceError';
   }
 }
+
+/** The error for what is asked of a client after `close()`. */
+export function closedError(): SecretServiceError {
+  return new SecretServiceError('closed', 'the Secret Service client is closed');
+}

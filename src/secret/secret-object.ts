@@ -4,8 +4,8 @@
  * Secret Service specification 0.2, "org.freedesktop.Secret.Collection" and "org.freedesktop.Secret.Item".
  */
 
-import { assertUnlocked } from './calls/item-calls.js';
-import { type Lockable, lockAll, unlockAll } from './calls/locking.js';
+import { assertUnlocked, type Lockable } from './calls/locked.js';
+import { lockAll, unlockAll } from './calls/locking.js';
 import { parseBoolean, parseString, parseTime } from './calls/replies.js';
 import type { ServiceContext } from './connection/context.js';
 import type { Operation, OperationOptions } from './connection/operation.js';
@@ -95,7 +95,7 @@ export abstract class SecretObject implements Lockable {
 
   /** @internal */
   protected async checkUnlocked(operation: Operation): Promise<void> {
-    await assertUnlocked(this.#context, operation, this.path, this.#interfaceName);
+    await assertUnlocked(this.#context, operation, this);
   }
 
   /** @internal */

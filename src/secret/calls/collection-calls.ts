@@ -11,7 +11,6 @@ import type { ServiceCall, ServiceContext } from '../connection/context.js';
 import type { Operation } from '../connection/operation.js';
 import { resultOfDismissed } from '../connection/prompt.js';
 import { SecretServiceError } from '../errors.js';
-import { hasCode } from '../map-error.js';
 import {
   COLLECTION_INTERFACE,
   DEFAULT_ALIAS,
@@ -24,7 +23,8 @@ import {
 } from '../names.js';
 import type { SecretToStore } from '../secret.js';
 import { concurrently } from './concurrently.js';
-import { deleteObject } from './item-calls.js';
+import { deleteItem } from './item-calls.js';
+import { type Lockable, readLocked } from './locked.js';
 import {
   parseBoolean,
   parseObjectPath,
@@ -59,14 +59,23 @@ export async function createItem(
     [`${ITEM_INTERFACE}.Label`, new Variant('s', item.label)],
     [`${ITEM_INTERFACE}.Attributes`, new Variant('a{ss}', item.attributes)],
   ]);
-  return await create(context, operation, {
-    path: collectionPath,
-    interface: COLLECTION_INTERFACE,
-    member: 'CreateItem',
-    signature: `a{sv}${SECRET_SIGNATURE}b`,
-    body: (session) => [properties, session.encode(item.secret.bytes, item.secret.contentType), item.replace],
-    replySignature: 'oo',
-  });
+  const { bytes, contentType } = item.secret;
+  try {
+    return await create(context, operation, {
+      path: collectionPath,
+      interface: COLLECTION_INTERFACE,
+      member: 'CreateItem',
+      signature: `a{sv}${SECRET_SIGNATURE}b`,
+      body: (session) => [properties, session.encode(bytes, contentType), item.replace],
+      replySignature: 'oo',
+    });
+  } catch (error) {
+    const left = resultOfDismissed(error);
+    if (left?.signature === 'o' && left.value !== NO_OBJECT) {
+      await removeLeftover(context, parseObjectPath(left.value, 'what was left'));
+    }
+    throw error;
+  }
 }
 
 /**
@@ -99,23 +108,6 @@ export function collectionProperties(label: string): Map<string, Variant> {
   return new Map([[`${COLLECTION_INTERFACE}.Label`, new Variant('s', label)]]);
 }
 
-async function callCreate(
-  context: ServiceContext,
-  operation: Operation,
-  call: ServiceCall,
-): ReturnType<ServiceContext['callPrompting']> {
-  try {
-    // Twice would make two.
-    return await context.callPrompting(operation, { ...call, isRepeatable: false });
-  } catch (error) {
-    const left = resultOfDismissed(error);
-    if (call.member === 'CreateItem' && left?.signature === 'o' && left.value !== NO_OBJECT) {
-      await removeLeftover(context, parseObjectPath(left.value, 'what was left'));
-    }
-    throw error;
-  }
-}
-
 /**
  * Deletes an item without a secret that KeePassXC leaves where it does not take the secret, such as a reference to another
  * entry: whoever looks for the item would be given an empty one. Never rejects.
@@ -123,7 +115,7 @@ async function callCreate(
 async function removeLeftover(context: ServiceContext, path: string): Promise<void> {
   const limits = { timeoutMs: LEFTOVER_TIMEOUT_MS, promptTimeoutMs: LEFTOVER_TIMEOUT_MS };
   try {
-    await deleteObject(context, context.begin(limits), path, ITEM_INTERFACE);
+    await deleteItem(context, context.begin(limits), path);
   } catch {
     // The error to tell is that the item was not made.
   }
@@ -133,7 +125,8 @@ const LEFTOVER_TIMEOUT_MS = 2_000;
 
 /** Makes a call that creates an object, at once or when the user has answered a prompt. */
 async function create(context: ServiceContext, operation: Operation, call: ServiceCall): Promise<string> {
-  const { values, result } = await callCreate(context, operation, call);
+  // Twice would make two.
+  const { values, result } = await context.callPrompting(operation, { ...call, isRepeatable: false });
   const path = result === undefined ? values[0] : parseVariant(result, 'o', 'what the prompt gave');
   return parseObjectPath(path, 'the new object');
 }
@@ -273,12 +266,12 @@ export async function readLockedCollections(
 ): Promise<string[]> {
   const locked: string[] = [];
   await concurrently(paths, async (path) => {
-    const property = { path, interface: COLLECTION_INTERFACE, name: 'Locked', signature: 'b' };
-    try {
-      if (parseBoolean(await context.getProperty(operation, property), 'Locked')) locked.push(path);
-    } catch (error) {
-      if (!hasCode(error, 'not-found')) throw error;
-    }
+    if ((await readLocked(context, operation, asCollection(path))) === true) locked.push(path);
   });
   return locked;
+}
+
+/** A collection, to be asked whether it is locked. */
+export function asCollection(path: string): Lockable {
+  return { path, interfaceName: COLLECTION_INTERFACE };
 }

@@ -3,11 +3,11 @@
 import type { ServiceContext } from '../connection/context.js';
 import type { Operation } from '../connection/operation.js';
 import { hasCode } from '../map-error.js';
-import { ITEM_INTERFACE } from '../names.js';
 import type { Secret } from '../secret.js';
 import { compareItems, likenessOf, pathsOf, readItems } from './candidates.js';
 import { concurrently } from './concurrently.js';
-import { assertUnlocked, deleteItem, itemProperty } from './item-calls.js';
+import { asItem, deleteItem, itemProperty } from './item-calls.js';
+import { assertUnlocked } from './locked.js';
 import { readSecrets } from './read-secrets.js';
 import { parseString } from './replies.js';
 import { likenessesOf, lockedError, search, unlocking, type Wanted } from './wanted.js';
@@ -169,7 +169,7 @@ async function assertAllUnlocked(
   const locked: string[] = [];
   await concurrently(paths, async (path) => {
     try {
-      await assertUnlocked(context, operation, path, ITEM_INTERFACE);
+      await assertUnlocked(context, operation, asItem(path));
     } catch (error) {
       if (!hasCode(error, 'locked', 'not-found')) throw error;
       if (error.code === 'locked') locked.push(path);

@@ -8,11 +8,11 @@ import { labelFor } from '../attributes.js';
 import type { Property } from '../connection/caller.js';
 import type { ServiceCall, ServiceContext } from '../connection/context.js';
 import type { Operation } from '../connection/operation.js';
-import { SecretServiceError } from '../errors.js';
 import { hasCode } from '../map-error.js';
 import { ITEM_INTERFACE, SECRET_SIGNATURE } from '../names.js';
 import { type Secret, SecretToStore } from '../secret.js';
 import { concurrently } from './concurrently.js';
+import { assertUnlocked, type Lockable, objectLockedError } from './locked.js';
 import { parseAttributes, parseBoolean, parseString, timeOf, valueOf } from './replies.js';
 
 /** A property of an item. */
@@ -20,9 +20,9 @@ export function itemProperty(path: string, name: string, signature: string): Pro
   return { path, interface: ITEM_INTERFACE, name, signature };
 }
 
-/** The property that holds an item's attributes. */
-export function attributesProperty(path: string): Property {
-  return itemProperty(path, 'Attributes', 'a{ss}');
+/** An item, to be asked whether it is locked. */
+export function asItem(path: string): Lockable {
+  return { path, interfaceName: ITEM_INTERFACE };
 }
 
 /**
@@ -36,27 +36,8 @@ export async function readSecret(
   path: string,
 ): Promise<Secret> {
   const secret = await callGetSecret(context, operation, path);
-  if (secret.value.byteLength === 0) await assertUnlocked(context, operation, path, ITEM_INTERFACE);
+  if (secret.value.byteLength === 0) await assertUnlocked(context, operation, asItem(path));
   return secret;
-}
-
-/**
- * Makes sure that an object is not locked before it is changed: KWallet takes changes to what is locked without an error,
- * and loses them or the secret.
- * @throws {SecretServiceError} `locked`
- */
-export async function assertUnlocked(
-  context: ServiceContext,
-  operation: Operation,
-  path: string,
-  interfaceName: string,
-): Promise<void> {
-  const property = { path, interface: interfaceName, name: 'Locked', signature: 'b' };
-  if (parseBoolean(await context.getProperty(operation, property), 'Locked')) throw lockedError(path);
-}
-
-function lockedError(path: string): SecretServiceError {
-  return new SecretServiceError('locked', 'the object is locked', { lockedPaths: [path] });
 }
 
 async function callGetSecret(context: ServiceContext, operation: Operation, path: string): Promise<Secret> {
@@ -111,7 +92,7 @@ export async function readItemAttributes(
   operation: Operation,
   path: string,
 ): Promise<Map<string, string>> {
-  return parseAttributes(await context.getProperty(operation, attributesProperty(path)));
+  return parseAttributes(await context.getProperty(operation, itemProperty(path, 'Attributes', 'a{ss}')));
 }
 
 /**
@@ -128,7 +109,7 @@ export async function relabel(
   wanted: string,
 ): Promise<void> {
   const { label: present, attributes, locked } = await readItemProperties(context, operation, path);
-  if (locked) throw lockedError(path);
+  if (locked) throw objectLockedError(path);
   const label = labelFor(wanted, attributes);
   if (folderOf(label) === folderOf(present)) {
     await writeLabel(context, operation, path, label);
@@ -231,7 +212,7 @@ export async function whyUnreadable(
   if (!hasCode(error, 'failed')) throw error;
   // oo7's word for a locked item is that for any failure.
   try {
-    await assertUnlocked(context, operation, path, ITEM_INTERFACE);
+    await assertUnlocked(context, operation, asItem(path));
   } catch (reason) {
     if (hasCode(reason, 'locked')) return 'locked';
   }

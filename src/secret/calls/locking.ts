@@ -13,14 +13,8 @@ import { SecretServiceError } from '../errors.js';
 import { errorNameOf, hasCode } from '../map-error.js';
 import { SERVICE_INTERFACE, SERVICE_PATH } from '../names.js';
 import { concurrently } from './concurrently.js';
-import { badReply, parseBoolean, parsePath } from './replies.js';
-
-/** A collection or an item. */
-export interface Lockable {
-  readonly path: string;
-  /** The interface with its property `Locked`. */
-  readonly interfaceName: string;
-}
+import { type Lockable, readLocked } from './locked.js';
+import { badReply, parsePath } from './replies.js';
 
 /**
  * Unlocks collections and items.
@@ -153,19 +147,4 @@ function addPaths(paths: Set<string>, value: unknown): void {
   if (!Array.isArray(value)) throw badReply('what was locked or unlocked is no list');
   // KWallet gives `/` where nothing was.
   for (const path of value) paths.add(parsePath(path, 'an object'));
-}
-
-/** Undefined for what is neither locked nor unlocked, because it is not there. */
-async function readLocked(
-  context: ServiceContext,
-  operation: Operation,
-  { path, interfaceName }: Lockable,
-): Promise<boolean | undefined> {
-  try {
-    const property = { path, interface: interfaceName, name: 'Locked', signature: 'b' };
-    return parseBoolean(await context.getProperty(operation, property), 'Locked');
-  } catch (error) {
-    if (hasCode(error, 'not-found')) return undefined;
-    throw error;
-  }
 }

@@ -8,12 +8,18 @@ import type { ServiceContext } from '../connection/context.js';
 import type { Operation } from '../connection/operation.js';
 import { SecretServiceError } from '../errors.js';
 import { hasCode } from '../map-error.js';
-import { COLLECTION_INTERFACE, ITEM_INTERFACE, SCHEMA_ATTRIBUTE, SERVICE_PATH } from '../names.js';
+import { COLLECTION_INTERFACE, SCHEMA_ATTRIBUTE, SERVICE_PATH } from '../names.js';
 import type { Likeness } from './candidates.js';
-import { readCollections, readLockedCollections, searchCollection } from './collection-calls.js';
+import {
+  asCollection,
+  readCollections,
+  readLockedCollections,
+  searchCollection,
+} from './collection-calls.js';
 import { concurrently } from './concurrently.js';
-import { assertUnlocked } from './item-calls.js';
-import { type Lockable, unlockAll } from './locking.js';
+import { asItem } from './item-calls.js';
+import { assertUnlocked, type Lockable } from './locked.js';
+import { unlockAll } from './locking.js';
 import { parseObjectPaths, valueOf } from './replies.js';
 import { type FoundPaths, searchService } from './search-service.js';
 
@@ -55,8 +61,7 @@ export async function unlocking<Result>(
 
 /** The paths of items have one part more. */
 function asLockable(path: string): Lockable {
-  const isItem = path.split('/').length > COLLECTION_PATH_PARTS;
-  return { path, interfaceName: isItem ? ITEM_INTERFACE : COLLECTION_INTERFACE };
+  return path.split('/').length > COLLECTION_PATH_PARTS ? asItem(path) : asCollection(path);
 }
 
 const COLLECTION_PATH_PARTS = `${SERVICE_PATH}/collection/name`.split('/').length;
@@ -94,7 +99,7 @@ export async function searchIn(
   collectionPath: string,
   attributes: ReadonlyMap<string, string>,
 ): Promise<FoundPaths> {
-  await assertUnlocked(context, operation, collectionPath, COLLECTION_INTERFACE);
+  await assertUnlocked(context, operation, asCollection(collectionPath));
   return {
     unlocked: await searchCollection(context, operation, collectionPath, attributes),
     locked: [],

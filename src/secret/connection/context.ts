@@ -10,7 +10,7 @@
 import { type Bus, CancelledError, ClosedError, ErrorReply, type Variant } from '../../wire/index.js';
 import { KnownPaths } from '../calls/known-paths.js';
 import { parseProperties, parseVariant } from '../calls/replies.js';
-import { SecretServiceError } from '../errors.js';
+import { closedError, SecretServiceError } from '../errors.js';
 import { errorNameOf, hasCode } from '../map-error.js';
 import {
   type Caller,
@@ -182,9 +182,7 @@ export class ServiceContext {
   }
 
   #assertOpen(): void {
-    if (this.closing.aborted) {
-      throw new SecretServiceError('closed', 'the Secret Service client is closed');
-    }
+    if (this.closing.aborted) throw closedError();
   }
 
   /** The session in force; undefined where one has to be opened first. @throws {SecretServiceError} `closed` */

@@ -9,7 +9,7 @@
 
 import { type Bus, DeadlineError, ErrorReply, type Variant, whenAborted } from '../../wire/index.js';
 import { badReply, parsePath } from '../calls/replies.js';
-import { SecretServiceError } from '../errors.js';
+import { closedError, SecretServiceError } from '../errors.js';
 import { hasCode, mapError } from '../map-error.js';
 import { NO_OBJECT, PROMPT_INTERFACE } from '../names.js';
 import type { Caller } from './caller.js';
@@ -161,10 +161,6 @@ function promptError(error: unknown, promptPath: string): Error {
   const mapped = mapError(error, 'Prompt');
   if (!(error instanceof ErrorReply) || hasCode(mapped, 'not-available')) return mapped;
   return new SecretServiceError('failed', mapped.message, { cause: error, promptPath });
-}
-
-function closedError(): SecretServiceError {
-  return new SecretServiceError('closed', 'the Secret Service client is closed');
 }
 
 interface Completing {
