@@ -2,13 +2,12 @@
  * An X display of one's own that shows nothing to anyone, and hands that answer the dialogs on it.
  * Nothing but `node:` is imported: this also runs when nothing is installed or built.
  */
-import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Daemon, makeFolder } from './daemon.mjs';
 import { requireProgram } from './programs.mjs';
+import { runTool } from './tool.mjs';
 
 /** @typedef {{ readonly id: string, readonly name: string }} DisplayWindow */
 /**
@@ -83,8 +82,11 @@ export async function startPrivateDisplay({ timeoutMs = 10_000 } = {}) {
     daemon = started;
     const number = await started.waitUntil(() => /^(\d+)\n/m.exec(started.output)?.[1], timeoutMs);
     const env = { DISPLAY: `:${number}`, XAUTHORITY: cookies, QT_QPA_PLATFORM: 'xcb' };
-    const tool = (/** @type {string[]} */ parameters, input = '') =>
-      runTool(xdotool, parameters, { ...process.env, ...env }, input);
+    // What it finds nothing of is no fault: it writes nothing then.
+    const tool = async (/** @type {string[]} */ parameters, input = '') => {
+      const options = { env: { ...process.env, ...env }, input, timeoutMs: 10_000 };
+      return (await runTool(xdotool, parameters, options)).output;
+    };
     /** @type {PrivateDisplay['windows']} */
     const windows = async (name) => {
       // Some windows have a name that xdotool reads, and does not find them by.
@@ -131,23 +133,4 @@ export async function startPrivateDisplay({ timeoutMs = 10_000 } = {}) {
     rmSync(directory, { recursive: true, force: true });
     throw error;
   }
-}
-
-/**
- * @param {string} program
- * @param {readonly string[]} parameters
- * @param {NodeJS.ProcessEnv} env
- * @param {string} input
- * @returns {Promise<string>} what it wrote to standard output; nothing if it found nothing.
- */
-async function runTool(program, parameters, env, input) {
-  const child = spawn(program, parameters, { env, stdio: ['pipe', 'pipe', 'ignore'], timeout: 10_000 });
-  let output = '';
-  child.stdout.setEncoding('utf8').on('data', (text) => {
-    output += text;
-  });
-  child.stdin.on('error', () => {});
-  child.stdin.end(input);
-  await once(child, 'close');
-  return output;
 }

@@ -3,14 +3,13 @@
  * need no person: their databases are made, opened and locked here. For tests and benchmarks.
  * Nothing but `node:` is imported.
  */
-import { spawn } from 'node:child_process';
 import { pbkdf2Sync, randomBytes } from 'node:crypto';
-import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Daemon, makeFolder, PrivateServiceError } from './daemon.mjs';
 import { requireProgram } from './programs.mjs';
 import { Place, SERVICE_NAME, SERVICE_PATH } from './provider-place.mjs';
+import { runTool } from './tool.mjs';
 
 /** @typedef {import('./provider-place.mjs').ProviderOptions} ProviderOptions */
 /** @typedef {import('./provider-place.mjs').PrivateProvider} PrivateProvider */
@@ -79,7 +78,9 @@ export async function startPrivateKeePassXC(options) {
     writeFileSync(settings, keepassxcSettings(confirmAccess, unlockBeforeSearch), { mode: 0o600 });
     // The shortest time there is for deriving the key: it is taken at each start, saving and unlocking.
     const made = ['import', '--set-password', '--decryption-time', '100', xml, database];
-    await runTool(tool, made, place.env, `${password}\n${password}\n`);
+    const input = `${password}\n${password}\n`;
+    const { status, errors } = await runTool(tool, made, { env: place.env, input, timeoutMs: 60_000 });
+    if (status !== 0) throw new PrivateServiceError('start-failed', `${tool} failed`, errors.trim());
     const parameters = ['--config', settings, '--localconfig', join(directory, 'local.ini')];
     const collectionPath = `${SERVICE_PATH}/collection/passwords`;
     const becomes = (/** @type {boolean} */ locked) =>
@@ -119,26 +120,6 @@ export async function startPrivateKeePassXC(options) {
     await place.close();
     throw error;
   }
-}
-
-/**
- * @param {string} program
- * @param {readonly string[]} parameters
- * @param {NodeJS.ProcessEnv} env
- * @param {string} input
- * @throws {PrivateServiceError} `start-failed`
- */
-async function runTool(program, parameters, env, input) {
-  const child = spawn(program, parameters, { env, stdio: ['pipe', 'ignore', 'pipe'], timeout: 60_000 });
-  let output = '';
-  child.stderr.setEncoding('utf8').on('data', (text) => {
-    output += text;
-  });
-  child.stdin.on('error', () => {});
-  child.stdin.end(input);
-  await once(child, 'close');
-  if (child.exitCode === 0) return;
-  throw new PrivateServiceError('start-failed', `${program} failed`, output.trim());
 }
 
 /** No wizard at the first use, no question for each program, and no closing by itself. */

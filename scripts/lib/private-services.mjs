@@ -97,7 +97,7 @@ function busConfiguration(socketPath, serviceDirectory) {
  * @param {string | undefined} address
  * @returns {NodeJS.ProcessEnv}
  */
-function privateEnvironment(directory, address) {
+export function privateEnvironment(directory, address) {
   /** @type {NodeJS.ProcessEnv} */
   const env = {};
   for (const [name, value] of Object.entries(process.env)) {
@@ -113,8 +113,8 @@ function privateEnvironment(directory, address) {
   return env;
 }
 
-/** @param {string} directory */
-function makeHomes(directory) {
+/** Makes the homes that {@link privateEnvironment} names. @param {string} directory */
+export function makeHomes(directory) {
   for (const name of ['home', 'home/data', 'home/config', 'home/cache', 'run']) {
     mkdirSync(join(directory, name), { mode: 0o700 });
     // A umask could have taken bits away that the daemon needs.

@@ -5,12 +5,12 @@
  * Nothing but `node:` is imported. What calls the services is handed in, for passwords must not be on the
  * command line of `dbus-send`.
  */
-import { mkdirSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Daemon, makeFolder, PrivateServiceError } from './daemon.mjs';
-import { startPrivateBus } from './private-services.mjs';
+import { makeHomes, privateEnvironment, startPrivateBus } from './private-services.mjs';
 
 /** @typedef {import('secretbus/wire').Bus} Bus */
 /** @typedef {import('./private-services.mjs').PrivateBus} PrivateBus */
@@ -85,16 +85,9 @@ export class Place {
     this.timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
     const directory = makeFolder();
     this.directory = directory;
-    for (const name of ['home', 'home/data', 'home/config', 'home/cache', 'run']) {
-      mkdirSync(join(directory, name), { mode: 0o700 });
-    }
+    makeHomes(directory);
     this.env = {
-      ...withoutDesktop(bus.env),
-      HOME: join(directory, 'home'),
-      XDG_DATA_HOME: join(directory, 'home/data'),
-      XDG_CONFIG_HOME: join(directory, 'home/config'),
-      XDG_CACHE_HOME: join(directory, 'home/cache'),
-      XDG_RUNTIME_DIR: join(directory, 'run'),
+      ...withoutDesktop(privateEnvironment(directory, bus.address)),
       // KeePassXC puts a lock and a socket there, which are the same for all.
       TMPDIR: join(directory, 'run'),
       LC_ALL: 'C.UTF-8',
