@@ -2,20 +2,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { type Collection, SecretService } from '../../src/secret/index.js';
+import { deferred } from '../../src/wire/connection/deferred.js';
 import { describeWith, runs } from '../support/external.js';
 import { type Answer, Prompter } from './gnome-prompter.js';
 import { PASSWORD, PromptingKeyring, promptDeadline, serviceError } from './prompting-keyring.js';
 
 const present = ['dbus-daemon', 'gnome-keyring-daemon'].every((program) => runs('which', [program]));
-
-/** A promise with what settles it. */
-function later<Value>(): { promise: Promise<Value>; resolve: (value: Value) => void } {
-  let resolve!: (value: Value) => void;
-  const promise = new Promise<Value>((settle) => {
-    resolve = settle;
-  });
-  return { promise, resolve };
-}
 
 describeWith('gnome-keyring-daemon', present)('waiting for prompts of a real keyring', () => {
   let keyring: PromptingKeyring;
@@ -77,7 +69,7 @@ describeWith('gnome-keyring-daemon', present)('waiting for prompts of a real key
   ])('lets the service live when %s ends the wait for an unlock', async (_name, unlock) => {
     const { collection, item } = await keyring.lockedCollection();
     const before = await owner();
-    const person = later<Answer>();
+    const person = deferred<Answer>();
     prompter.answer(() => person.promise);
     const started = performance.now();
     await expect(unlock(collection)).rejects.toMatchObject({
@@ -97,7 +89,7 @@ describeWith('gnome-keyring-daemon', present)('waiting for prompts of a real key
     const { collection: second } = await keyring.lockedCollection('second');
     await using other = await SecretService.connect({ address: keyring.daemon.address, prompt: 'never' });
     const before = await owner();
-    const person = later<Answer>();
+    const person = deferred<Answer>();
     prompter.answer(() => person.promise);
     const unlocking = collection.unlock();
     unlocking.catch(() => {});

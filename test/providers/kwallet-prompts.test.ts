@@ -4,13 +4,13 @@ import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { type PrivateDisplay, startPrivateDisplay } from '../../scripts/lib/private-display.mjs';
 import { startPrivateBus } from '../../scripts/lib/private-services.mjs';
 import { type Collection, probe, SecretService } from '../../src/secret/index.js';
-import { secretError } from './support/expectations.js';
+import { promptDeadline, secretError } from './support/expectations.js';
 import { describeProviders, type PrivateProvider, startKWallet } from './support/providers.js';
+import { testUnanswered } from './support/unanswered.js';
 import { watchPrompts } from './support/witness.js';
 
 const describeKWallet = describeProviders();
 const never = { prompt: 'never' } as const;
-const promptDeadline = expect.objectContaining({ name: 'DeadlineError', deadline: 'prompt' });
 /** KWallet gives all of its windows the same name. */
 const DIALOG = 'KDE Wallet Service';
 
@@ -85,36 +85,7 @@ describeKWallet('KWallet, locked, with nobody there', () => {
     expect(await collection.locked()).toBe(true);
   });
 
-  it.each<[string, (options: { promptTimeoutMs: number }) => Promise<unknown>]>([
-    ['unlock', (options) => collection.unlock(options)],
-    ['lookup', (options) => service.lookup({ a: 'b' }, options)],
-    ['set', (options) => service.set({ a: 'b' }, 'x', options)],
-    ['clear', (options) => service.clear({ a: 'b' }, options)],
-    ['createCollection', (options) => service.createCollection('another', options)],
-  ])('gives up on a dialog that nobody answers, in time: %s', async (_name, run) => {
-    await service.set({ a: 'b' }, 'kept');
-    await provider.lock();
-    await using witness = await watchPrompts(provider.address);
-    const start = performance.now();
-    const rejection = expect(run({ promptTimeoutMs: 300 })).rejects.toEqual(promptDeadline);
-    const path = await witness.nextShown();
-    await rejection;
-    expect(performance.now() - start).toBeLessThan(3_000);
-    await witness.dismissed(path);
-  });
-
-  it('is cancelled while a dialog is open, and dismisses its prompt', async () => {
-    await provider.lock();
-    await using witness = await watchPrompts(provider.address);
-    const controller = new AbortController();
-    const rejection = expect(collection.unlock({ signal: controller.signal })).rejects.toMatchObject({
-      name: 'CancelledError',
-    });
-    const path = await witness.nextShown();
-    controller.abort();
-    await rejection;
-    await witness.dismissed(path);
-  });
+  testUnanswered(() => ({ provider, service, collection }));
 
   it('locks again what is locked, and one item locks all', async () => {
     const item = await service.set({ a: 'b' }, 'kept');

@@ -1,45 +1,18 @@
 /** The private providers come up, keep to themselves, and are gone afterwards, whatever happens to their user. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { startPrivateDisplay } from '../../scripts/lib/private-display.mjs';
 import { startPrivateBus } from '../../scripts/lib/private-services.mjs';
 import { ROOT } from '../../scripts/lib/run.mjs';
 import { SecretService } from '../../src/secret/index.js';
+import { TemporaryFolder } from '../support/temporary-folder.js';
 import { describeProviders, startKeePassXC, startKWallet } from './support/providers.js';
 
-let temporary: string;
-beforeEach(() => {
-  temporary = mkdtempSync(join(tmpdir(), 'sb-'));
-  vi.stubEnv('TMPDIR', temporary);
-});
-afterEach(() => {
-  vi.unstubAllEnvs();
-  rmSync(temporary, { recursive: true, force: true });
-});
-
-/** Whether a process runs whose command line names the temporary folder. */
-function isRunning(): boolean {
-  return readdirSync('/proc').some((name) => {
-    try {
-      return /^\d+$/.test(name) && readFileSync(`/proc/${name}/cmdline`, 'utf8').includes(temporary);
-    } catch {
-      return false;
-    }
-  });
-}
-
-async function untilGone(): Promise<void> {
-  for (let attempt = 0; attempt < 500; attempt++) {
-    if (!isRunning() && readdirSync(temporary).length === 0) return;
-    await sleep(20);
-  }
-  throw new Error(`left behind: ${readdirSync(temporary).join(', ')}`);
-}
+const folder = new TemporaryFolder();
 
 /** A path in the project as a literal. */
 function from(path: string): string {
@@ -67,14 +40,14 @@ describeProviders()('private providers', () => {
     const { processId } = provider;
     await Promise.all([provider.close(), provider.close()]);
     expect(existsSync(`/proc/${processId}/environ`)).toBe(false);
-    expect(readdirSync(temporary)).toEqual([bus.directory.slice(temporary.length + 1)]);
+    expect(readdirSync(folder.path)).toEqual([bus.directory.slice(folder.path.length + 1)]);
   });
 
   test.each([
     ['KeePassXC', startKeePassXC],
     ['KWallet', startKWallet],
   ])('%s works in a folder with a strange name', async (_name, start) => {
-    vi.stubEnv('TMPDIR', mkdtempSync(join(temporary, 'ä &<"%;,')));
+    vi.stubEnv('TMPDIR', mkdtempSync(join(folder.path, 'ä &<"%;,')));
     await using provider = await start();
     await using service = await SecretService.connect({ address: provider.address });
     await service.set({ a: 'b' }, 'x');
@@ -95,7 +68,7 @@ describeProviders()('private providers', () => {
     expect(await once(stranger, 'exit')).not.toEqual([0, null]);
     await display.close();
     expect(existsSync(`/tmp/.X11-unix/X${number}`)).toBe(false);
-    expect(readdirSync(temporary)).toEqual([]);
+    expect(readdirSync(folder.path)).toEqual([]);
   });
 
   test.each(['SIGKILL', 'SIGINT', 'SIGTERM', 'exit'] as const)(
@@ -119,7 +92,7 @@ describeProviders()('private providers', () => {
       const number = String(said).trim().slice(1);
       if (how !== 'exit') user.kill(how);
       if (user.exitCode === null && user.signalCode === null) await once(user, 'exit');
-      await untilGone();
+      await folder.untilGone(500);
       const socket = `/tmp/.X11-unix/X${number}`;
       for (let attempt = 0; attempt < 250 && existsSync(socket); attempt++) await sleep(20);
       expect(existsSync(socket)).toBe(false);

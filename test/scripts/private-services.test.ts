@@ -1,47 +1,19 @@
 /** The private daemons come up, keep to themselves, and are gone afterwards, whatever happens to their user. */
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { startPrivateBus, startPrivateKeyring } from '../../scripts/lib/private-services.mjs';
 import { MissingProgramError } from '../../scripts/lib/programs.mjs';
 import { ROOT } from '../../scripts/lib/run.mjs';
 import { describeWith, runs } from '../support/external.js';
+import { TemporaryFolder } from '../support/temporary-folder.js';
 
 const run = promisify(execFile);
 
-let temporary: string;
-beforeEach(() => {
-  temporary = mkdtempSync(join(tmpdir(), 'sb-'));
-  vi.stubEnv('TMPDIR', temporary);
-});
-afterEach(() => {
-  vi.unstubAllEnvs();
-  rmSync(temporary, { recursive: true, force: true });
-});
-
-/** Whether a process runs whose command line names the temporary folder; one that waits for its parent does not. */
-function isRunning(): boolean {
-  return readdirSync('/proc').some((name) => {
-    try {
-      return /^\d+$/.test(name) && readFileSync(`/proc/${name}/cmdline`, 'utf8').includes(temporary);
-    } catch {
-      return false;
-    }
-  });
-}
-
-async function untilGone(): Promise<void> {
-  for (let attempt = 0; attempt < 200; attempt++) {
-    if (!isRunning() && readdirSync(temporary).length === 0) return;
-    await sleep(20);
-  }
-  throw new Error(`left behind: ${readdirSync(temporary).join(', ')}`);
-}
+const folder = new TemporaryFolder();
 
 const present = ['dbus-daemon', 'gnome-keyring-daemon', 'secret-tool'].every((program) =>
   runs('sh', ['-c', `command -v ${program}`]),
@@ -58,8 +30,8 @@ describeWith('gnome-keyring-daemon with secret-tool', present)('private services
     expect(stdout).toBe('secret');
     expect(readdirSync(join(keyring.directory, 'home/data/keyrings'))).toContain('login.keyring');
     await Promise.all([keyring.close(), keyring.close()]);
-    expect(isRunning()).toBe(false);
-    expect(readdirSync(temporary)).toEqual([]);
+    expect(folder.isInUse()).toBe(false);
+    expect(readdirSync(folder.path)).toEqual([]);
   });
 
   test('show no way to the session of the host', async () => {
@@ -98,12 +70,12 @@ describeWith('gnome-keyring-daemon with secret-tool', present)('private services
     expect(first.address).toBe(bus.address);
     expect(second.address).not.toBe(bus.address);
     await Promise.all([first.close(), second.close()]);
-    expect(readdirSync(temporary)).toEqual([bus.directory.slice(temporary.length + 1)]);
+    expect(readdirSync(folder.path)).toEqual([bus.directory.slice(folder.path.length + 1)]);
     expect(existsSync(join(bus.directory, 'bus'))).toBe(true);
   });
 
   test('work in folders with strange names', async () => {
-    vi.stubEnv('TMPDIR', mkdtempSync(join(temporary, 'ä &<"%;,')));
+    vi.stubEnv('TMPDIR', mkdtempSync(join(folder.path, 'ä &<"%;,')));
     await using keyring = await startPrivateKeyring();
     expect(keyring.directory.startsWith(`${process.env['TMPDIR']}/`)).toBe(true);
     await expect(run('secret-tool', ['lookup', 'no', 'thing'], { env: keyring.env })).rejects.toMatchObject({
@@ -126,11 +98,11 @@ describeWith('gnome-keyring-daemon with secret-tool', present)('private services
       const exit = once(user, 'exit');
       await once(user.stdout, 'data');
       if (how !== 'exit') {
-        expect(isRunning()).toBe(true);
+        expect(folder.isInUse()).toBe(true);
         user.kill(how);
       }
       await exit;
-      await untilGone();
+      await folder.untilGone(200);
     },
   );
 });

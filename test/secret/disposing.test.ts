@@ -7,6 +7,7 @@ import {
   unlockWithPassword,
 } from '../../src/secret/index.js';
 import { SecretToStore } from '../../src/secret/secret.js';
+import { decodedSecrets } from './support/decoded-secrets.js';
 import { MockService } from './support/mock-service.js';
 import { failed, returned } from './support/scripted-bus.js';
 
@@ -15,17 +16,7 @@ const error = (code: string): unknown => expect.objectContaining({ name: 'Secret
 async function connected(): Promise<{ service: MockService; client: SecretService; decoded: Secret[] }> {
   const service = new MockService();
   const client = await service.connect({ session: 'plain' });
-  const decoded: Secret[] = [];
-  const { session } = client;
-  const { decode } = session as unknown as { decode: (value: unknown) => Secret };
-  Object.assign(session, {
-    decode(value: unknown) {
-      const secret = decode.call(session, value);
-      decoded.push(secret);
-      return secret;
-    },
-  });
-  return { service, client, decoded };
+  return { service, client, decoded: decodedSecrets(client) };
 }
 
 afterEach(() => void vi.restoreAllMocks());

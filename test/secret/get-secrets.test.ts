@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import type { ConnectOptions, Item, Secret, SecretService } from '../../src/secret/index.js';
+import type { ConnectOptions, Item, SecretService } from '../../src/secret/index.js';
+import { decodedSecrets } from './support/decoded-secrets.js';
 import { LOGIN, MockService } from './support/mock-service.js';
 import { failed, returned } from './support/scripted-bus.js';
 
@@ -13,21 +14,6 @@ async function connected(options: ConnectOptions = {}): Promise<{
   const service = new MockService();
   const client = await service.connect({ session: 'plain', ...options });
   return { service, client };
-}
-
-/** Every secret that the client decodes from now on. */
-function decodedSecrets(client: SecretService): Secret[] {
-  const decoded: Secret[] = [];
-  const { session } = client;
-  const { decode } = session as unknown as { decode: (value: unknown) => Secret };
-  Object.assign(session, {
-    decode(value: unknown) {
-      const secret = decode.call(session, value);
-      decoded.push(secret);
-      return secret;
-    },
-  });
-  return decoded;
 }
 
 describe('reading many secrets', () => {

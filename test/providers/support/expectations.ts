@@ -45,3 +45,6 @@ export const ATTRIBUTE_SETS: readonly (readonly [string, Record<string, string>]
 export function openSockets(): number {
   return process.getActiveResourcesInfo().filter((name) => name === 'PipeWrap').length;
 }
+
+/** The time of a person is over. */
+export const promptDeadline: unknown = expect.objectContaining({ name: 'DeadlineError', deadline: 'prompt' });

@@ -1,5 +1,5 @@
 /** Providers for the tests: started on a private bus, and said loudly where they are not installed. */
-import { describe } from 'vitest';
+import type { describe } from 'vitest';
 import {
   type PrivateProvider,
   type ProviderOptions,
@@ -8,6 +8,7 @@ import {
 } from '../../../scripts/lib/private-providers.mjs';
 import { findProgram, PROVIDER_PROGRAMS } from '../../../scripts/lib/programs.mjs';
 import { openBus, Variant } from '../../../src/wire/index.js';
+import { describeWith } from '../../support/external.js';
 
 type Started<Options> = Omit<Options, 'openBus'>;
 type KeePassXCOptions = Parameters<typeof startPrivateKeePassXC>[0];
@@ -50,13 +51,7 @@ export function describeProviders(): typeof describe | typeof describe.skip {
   const missing = ['dbus-daemon', 'secret-tool', ...PROVIDER_PROGRAMS].filter(
     (name) => findProgram(name) === undefined,
   );
-  if (missing.length === 0) return describe;
-  const what = `not installed: ${missing.join(', ')}`;
-  if (process.env['CI'] === 'true') throw new Error(`${what}; CI must have them`);
-  console.warn(
-    `\n!! ${what}. Tests are skipped. \`npm run test:providers\` as root on Debian installs them.\n`,
-  );
-  return describe.skip;
+  return describeWith(missing.join(', '), missing.length === 0, 'npm run test:providers');
 }
 
 export type { PrivateProvider };
