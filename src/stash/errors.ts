@@ -6,8 +6,15 @@
 
 import { escapeJsonString } from './text.js';
 
-/** Codes of a plain {@link StashError}: the handle was closed, or the caller's signal fired. */
-export type StashStateErrorCode = 'closed' | 'cancelled';
+/**
+ * Codes of a plain {@link StashError}.
+ * - `closed`: the handle was closed.
+ * - `cancelled`: the caller's signal fired.
+ * - `read-only`: the handle was opened for reading only.
+ * - `poisoned`: the system failed to sync, so that nobody knows what is on the disk: nothing more is written by this handle.
+ *   `cause` is what failed. What was acknowledged before is unharmed; open the file anew.
+ */
+export type StashStateErrorCode = 'closed' | 'cancelled' | 'read-only' | 'poisoned';
 
 /**
  * - `key-not-found`: there is no such key; `missing` is the shortest prefix that does not exist.
@@ -33,6 +40,10 @@ export type StashKeyErrorCode =
  * - `password-failed`: the caller's password function threw; `cause` is what it threw.
  * - `bad-option`: an option or an operation of a batch cannot be used.
  * - `store-too-large`: the change would make a file that is not read again: for its size, or the number or length of keys.
+ * - `slots-full`: there is no room for another key slot.
+ * - `no-such-slot`: no key slot has that id.
+ * - `last-slot`: without this key slot nobody could open the store again.
+ * - `other-slots`: rekeying would lock out key slots whose secrets were not given.
  */
 export type StashValueErrorCode =
   | 'bad-value'
@@ -40,19 +51,28 @@ export type StashValueErrorCode =
   | 'bad-password'
   | 'password-failed'
   | 'bad-option'
-  | 'store-too-large';
+  | 'store-too-large'
+  | 'slots-full'
+  | 'no-such-slot'
+  | 'last-slot'
+  | 'other-slots';
 
 /**
  * - `wrong-password-or-damaged`: the contents do not authenticate. The sstash format cannot tell which.
  * - `unsupported-hash`: the file names a hash function that PBKDF2 cannot use here.
  * - `too-many-iterations`: the file asks for more work than the limit allows.
  * - `derivation-failed`: the key derivation itself failed; `cause` says why.
+ * - `wrong-password`, `wrong-key`: no key slot of a native stash opens with this. The file is not damaged.
+ * - `derivation-too-costly`: a key slot asks for more memory or work than the limits allow.
  */
 export type StashCryptoErrorCode =
   | 'wrong-password-or-damaged'
   | 'unsupported-hash'
   | 'too-many-iterations'
-  | 'derivation-failed';
+  | 'derivation-failed'
+  | 'wrong-password'
+  | 'wrong-key'
+  | 'derivation-too-costly';
 
 /**
  * - `bad-json`: not JSON, or bytes that cannot be text, or something before or after it.
@@ -62,6 +82,8 @@ export type StashCryptoErrorCode =
  * - `truncated-blob`: the encrypted part is too short to be one.
  * - `bad-structure`: the contents are JSON but not a tree of nodes.
  * - `too-deep`, `too-large`: beyond what this program reads.
+ * - `not-a-stash`: the file has not the magic of a native stash.
+ * - `unsupported-version`: the file is of a later version of the native format, or needs a feature this program does not know.
  */
 export type StashFormatErrorCode =
   | 'bad-json'
@@ -71,22 +93,50 @@ export type StashFormatErrorCode =
   | 'truncated-blob'
   | 'bad-structure'
   | 'too-deep'
-  | 'too-large';
+  | 'too-large'
+  | 'not-a-stash'
+  | 'unsupported-version';
+
+/**
+ * - `damaged-header`: neither header page is whole, or the one that is was not written with the key of the store.
+ * - `damaged-slot`: a key slot is not one, or what it wraps does not authenticate.
+ * - `damaged-frame`: a frame that had reached the disk is damaged, or not where it was.
+ * - `lost-frames`: the file ends before frames that had reached the disk.
+ * - `rolled-back`: the file is older than the anchor, or another store.
+ */
+export type StashCorruptErrorCode =
+  | 'damaged-header'
+  | 'damaged-slot'
+  | 'damaged-frame'
+  | 'lost-frames'
+  | 'rolled-back';
 
 /**
  * - `not-found`: the file, or the folder it should be in, does not exist.
  * - `not-a-file`: the path leads to a folder, a FIFO, a device or a dangling symbolic link.
+ * - `not-a-folder`: something else is where a folder has to be.
  * - `permission-denied`: the system does not allow it.
  * - `not-durable`: the change is in the file, but the system could not say that it would survive a crash.
  * - `contended`: the file was replaced by others each time it was tried.
+ * - `locked`: another writer held the lock for as long as this one was to wait.
+ * - `lock-unavailable`: there is no lock here that keeps out all who can reach the file; see `docs/stash.md`.
+ * - `unsafe-name`: a name cannot be that of a file: it leads elsewhere, or means something else on this system.
+ * - `symbolic-link`: a symbolic link where none is followed.
+ * - `already-exists`: a file is there and was not to be replaced.
  * - `io-failed`: anything else; see `systemCode`.
  */
 export type StashIOErrorCode =
   | 'not-found'
   | 'not-a-file'
+  | 'not-a-folder'
   | 'permission-denied'
   | 'not-durable'
   | 'contended'
+  | 'locked'
+  | 'lock-unavailable'
+  | 'unsafe-name'
+  | 'symbolic-link'
+  | 'already-exists'
   | 'io-failed';
 
 /** Every code an error of the stash area can have. */
@@ -96,6 +146,7 @@ export type StashErrorCode =
   | StashValueErrorCode
   | StashCryptoErrorCode
   | StashFormatErrorCode
+  | StashCorruptErrorCode
   | StashIOErrorCode;
 
 /** Most of a key that a message shows, in characters. */
@@ -209,6 +260,22 @@ export class StashFormatError extends StashError {
 
   override get name(): string {
     return 'StashFormatError';
+  }
+}
+
+/** A native stash is damaged, cut, forged or too old. It is never taken for an empty one; nothing is repaired unasked. */
+export class StashCorruptError extends StashError {
+  declare readonly code: StashCorruptErrorCode;
+  /** Byte offset in the file at which the fault was seen. */
+  readonly offset: number;
+
+  constructor(code: StashCorruptErrorCode, message: string, offset: number, options?: ErrorOptions) {
+    super(code, `${message} (at byte ${offset} of the file)`, options);
+    this.offset = offset;
+  }
+
+  override get name(): string {
+    return 'StashCorruptError';
   }
 }
 

@@ -2,8 +2,10 @@
  * What the stash needs of a file system, call by call, so that a model of one can stand in for it and fail
  * at each call. Every method rejects with the system's error, whose `code` is a name such as `ENOENT`.
  *
- * Must not import `node:` or anything else.
+ * Must not import `node:` or anything else, except types of `lock`.
  */
+
+import type { LockTarget, StoreLock } from './lock/store-lock.js';
 
 /** What tells one state of a file from another without reading it. */
 export interface FileIdentity {
@@ -74,4 +76,14 @@ export interface FileSystem {
   absolute(path: string): string;
   folderOf(path: string): string;
   join(folder: string, name: string): string;
+  /** Missing where no other process uses the files: in a model. */
+  readonly shared?: SharedFiles | undefined;
+}
+
+/** What it takes to get along with other processes. */
+export interface SharedFiles {
+  /** Returns a new handle of a lock, to be closed. */
+  openLock(target: LockTarget): StoreLock;
+  /** Returns the names in a folder. */
+  list(folder: string): Promise<string[]>;
 }

@@ -1,5 +1,5 @@
 /**
- * The file system of the machine, by `node:fs`. The only file of the stash that touches files.
+ * The file system of the machine, by `node:fs`. Apart from `lock`, the only file of the stash that touches files.
  */
 
 import { type BigIntStats, constants, renameSync, statSync } from 'node:fs';
@@ -12,6 +12,7 @@ import {
   isSameState,
   type OpenFile,
 } from './file-system.js';
+import { openLock } from './lock/store-lock.js';
 
 // Not every system has each of these; a missing flag is no flag.
 const readFlags = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0) | (constants.O_NOCTTY ?? 0);
@@ -19,7 +20,7 @@ const writeFlags = constants.O_WRONLY | (constants.O_NONBLOCK ?? 0) | (constants
 const createFlags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | (constants.O_NOFOLLOW ?? 0);
 
 /** Folders cannot be synced on some file systems, which say so in one of these ways. */
-const cannotSyncFolder: ReadonlySet<string> = new Set(['EINVAL', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']);
+export const cannotSyncFolder: ReadonlySet<string> = new Set(['EINVAL', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']);
 
 function statusOf(stats: BigIntStats): FileStatus {
   return {
@@ -128,4 +129,5 @@ export const nodeFileSystem: FileSystem = {
   absolute: (path) => nodePath.resolve(path),
   folderOf: (path) => nodePath.dirname(path),
   join: (folder, name) => nodePath.join(folder, name),
+  shared: { openLock, list: (folder) => fs.readdir(folder) },
 };

@@ -5,6 +5,7 @@
 
 import { isBytes } from './bytes.js';
 import { StashError, StashValueError } from './errors.js';
+import { type CheckedLockOptions, type LockOptions, parseLockOptions } from './lock/lock-options.js';
 import { untilAborted } from './serial-queue.js';
 
 /** A password as text, which is used as its UTF-8, or as bytes. The empty password is one. */
@@ -29,7 +30,7 @@ export interface RemoveOptions extends OperationOptions {
 }
 
 /** How to open a file of the sstash format. */
-export interface SecureStashOptions extends OperationOptions {
+export interface SecureStashOptions extends OperationOptions, LockOptions {
   /** Bytes are copied and never changed. Text and bytes are kept, as bytes, until the handle is closed. */
   readonly password: PasswordSource;
   /** Makes the file, empty, if there is none. Default false: then a missing file is an error. */
@@ -43,7 +44,7 @@ export interface SecureStashOptions extends OperationOptions {
 }
 
 /** {@link SecureStashOptions} with every default filled in. */
-export interface CheckedOptions {
+export interface CheckedOptions extends CheckedLockOptions {
   readonly password: PasswordSource;
   readonly create: boolean;
   readonly iterations: number;
@@ -52,7 +53,11 @@ export interface CheckedOptions {
   readonly signal: AbortSignal | undefined;
 }
 
-function integerOption(name: string, value: unknown, fallback: number, maximum: number): number {
+/**
+ * Returns an option that is an integer from 1 to `maximum`, or `fallback` where it is not given.
+ * @throws {StashValueError} `bad-option`.
+ */
+export function integerOption(name: string, value: unknown, fallback: number, maximum: number): number {
   if (value === undefined) return fallback;
   if (typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= maximum) return value;
   throw new StashValueError('bad-option', `${name} must be an integer from 1 to ${maximum}`);
@@ -106,6 +111,7 @@ export function parseOptions(options: SecureStashOptions): CheckedOptions {
   if (typeof create !== 'boolean') throw new StashValueError('bad-option', 'create must be a boolean');
   const maxIterations = integerOption('maxIterations', options.maxIterations, 2 ** 24, 2 ** 31 - 1);
   return {
+    ...parseLockOptions(options),
     create,
     iterations: integerOption(
       'iterations',

@@ -199,7 +199,7 @@ describe('locks', () => {
             order.push(task);
             if (task === 2) throw new Error('fails');
           },
-          undefined,
+          { lock: 'auto', lockTimeoutMs: 1, signal: undefined },
         ),
       );
       const results = await Promise.allSettled(tasks);

@@ -7,7 +7,7 @@ import { hexFromBytes, isBytes, wipe } from '../bytes.js';
 import { StashError, StashValueError } from '../errors.js';
 import { parseKey, type StashKey } from '../key.js';
 import { parseRecursive } from '../options.js';
-import { type Leftovers, removeNode, type TreeNode, writeValue } from './tree.js';
+import { type Leftovers, makeNode, removeNode, type TreeNode, writeValue } from './tree.js';
 
 /** One step of a batch. */
 export type StashOperation =
@@ -17,15 +17,20 @@ export type StashOperation =
       readonly key: StashKey;
       /** As in `SecureStash.remove`. */
       readonly recursive?: boolean | undefined;
+    }
+  | {
+      /** Makes the key, without a value, if it is not there. */
+      readonly type: 'make';
+      readonly key: StashKey;
+      /** Makes it an error, `has-children`, if there is anything below the key. Default false. */
+      readonly empty?: boolean | undefined;
     };
 
-/** A step that no longer depends on the caller's objects; `text` is absent to remove. */
-export interface CheckedOperation {
-  readonly key: StashKey;
-  readonly text: Uint8Array | undefined;
-  /** Whether removing takes what is below the key with it. */
-  readonly recursive: boolean;
-}
+/** A step that no longer depends on the caller's objects. */
+export type CheckedOperation =
+  | { readonly type: 'write'; readonly key: StashKey; readonly text: Uint8Array }
+  | { readonly type: 'remove'; readonly key: StashKey; readonly recursive: boolean }
+  | { readonly type: 'make'; readonly key: StashKey; readonly empty: boolean };
 
 /**
  * Returns the text of a value, a copy that the caller should wipe if it does not enter a tree.
@@ -67,19 +72,29 @@ export function parseOperations(operations: readonly StashOperation[]): CheckedO
 }
 
 function parseOperation(operation: StashOperation | undefined): CheckedOperation {
-  if (operation?.type === 'remove') {
-    return { key: parseKey(operation.key), text: undefined, recursive: parseRecursive(operation) };
+  switch (operation?.type) {
+    case 'write': {
+      const key = parseKey(operation.key);
+      return { type: 'write', key, text: parseValue(key, operation.value) };
+    }
+    case 'remove':
+      return { type: 'remove', key: parseKey(operation.key), recursive: parseRecursive(operation) };
+    case 'make':
+      return { type: 'make', key: parseKey(operation.key), empty: parseEmpty(operation.empty) };
+    default:
+      throw new StashValueError('bad-option', 'the type of an operation must be "write", "remove" or "make"');
   }
-  if (operation?.type !== 'write') {
-    throw new StashValueError('bad-option', 'the type of an operation must be "write" or "remove"');
-  }
-  const key = parseKey(operation.key);
-  return { key, text: parseValue(key, operation.value), recursive: false };
+}
+
+/** @throws {StashValueError} `bad-option`. */
+export function parseEmpty(empty: unknown): boolean {
+  if (empty === undefined || typeof empty === 'boolean') return empty ?? false;
+  throw new StashValueError('bad-option', 'empty must be a boolean');
 }
 
 /** Returns the texts that the operations would write. */
 export function textsOf(operations: readonly CheckedOperation[]): Uint8Array[] {
-  return operations.flatMap(({ text }) => (text === undefined ? [] : [text]));
+  return operations.flatMap((operation) => (operation.type === 'write' ? [operation.text] : []));
 }
 
 /**
@@ -93,10 +108,11 @@ export function applyOperations(
   operations: readonly CheckedOperation[],
   leftovers: Leftovers,
 ): (Uint8Array | undefined)[] {
-  return operations.map(({ key, text, recursive }, index) =>
+  return operations.map((operation, index) =>
     atIndex(index, () => {
-      if (text === undefined) return removeNode(top, { key, recursive }, leftovers);
-      writeValue(top, key, text, leftovers);
+      if (operation.type === 'remove') return removeNode(top, operation, leftovers);
+      if (operation.type === 'make') makeNode(top, operation.key, operation.empty);
+      else writeValue(top, operation.key, operation.text, leftovers);
       return undefined;
     }),
   );

@@ -1,10 +1,10 @@
 /**
- * Going through all values of a sstash file.
+ * Going through the keys and values of a sstash file.
  * Must not import `node:` or anything outside `src/stash`.
  */
 
 import { wipe } from '../bytes.js';
-import { type TreeEntry, takeEntryValue } from './tree.js';
+import { type TreeEntry, takeEntryValue, textsOfEntries } from './tree.js';
 
 /** A key and its value. Both belong to the receiver. */
 export interface StashEntry {
@@ -12,11 +12,17 @@ export interface StashEntry {
   readonly value: Uint8Array;
 }
 
+/** A key, and its value if it has one. Both belong to the receiver. */
+export interface StashNode {
+  readonly key: string[];
+  readonly value: Uint8Array | undefined;
+}
+
 /**
  * The entries as they were at the first `next()`. A damaged value rejects one `next()` with
  * `damaged-value` and its key; the next call goes on behind it.
  */
-export class EntryIterator implements AsyncIterableIterator<StashEntry> {
+export class EntryIterator implements AsyncIterableIterator<StashNode> {
   readonly #load: () => Promise<TreeEntry[]>;
   readonly #assertOpen: () => void;
   #entries: Promise<TreeEntry[]> | undefined;
@@ -31,7 +37,7 @@ export class EntryIterator implements AsyncIterableIterator<StashEntry> {
     this.#assertOpen = assertOpen;
   }
 
-  async next(): Promise<IteratorResult<StashEntry, undefined>> {
+  async next(): Promise<IteratorResult<StashNode, undefined>> {
     this.#entries ??= this.#load();
     const entries = await this.#entries;
     try {
@@ -46,11 +52,11 @@ export class EntryIterator implements AsyncIterableIterator<StashEntry> {
   }
 
   /** Ends the iteration and wipes what was not asked for. */
-  async return(): Promise<IteratorResult<StashEntry, undefined>> {
+  async return(): Promise<IteratorResult<StashNode, undefined>> {
     this.#entries ??= Promise.resolve([]);
     // Where loading failed, there is nothing to wipe.
     const entries = await this.#entries.catch(() => []);
-    wipe(entries.splice(0).map((entry) => entry.text));
+    wipe(textsOfEntries(entries.splice(0)));
     return { done: true, value: undefined };
   }
 

@@ -6,10 +6,9 @@
  */
 
 import * as nodeCrypto from 'node:crypto';
-import { pbkdf2Async } from '@noble/hashes/pbkdf2.js';
 import { StashCryptoError } from '../errors.js';
 import { type KdfParameters, keyByteLength } from './container.js';
-import { type HashFunction, parseHashName } from './hashes.js';
+import { parseHashName } from './hashes.js';
 
 /**
  * Returns the key of a file, which the caller owns and should wipe.
@@ -17,18 +16,18 @@ import { type HashFunction, parseHashName } from './hashes.js';
  * @throws {StashCryptoError} `unsupported-hash`, or `derivation-failed` with the system's error as `cause`.
  */
 export async function deriveKey(password: Uint8Array, parameters: KdfParameters): Promise<Uint8Array> {
-  const hash = parseHashName(parameters.hash);
+  const hashName = parseHashName(parameters.hash);
   try {
-    return await deriveNatively(hash.nativeName, password, parameters);
+    return await deriveNatively(hashName, password, parameters);
   } catch (cause) {
     // Which hash functions there are depends on the runtime and on how its OpenSSL was built, and so does
     // how it refuses one. The result cannot differ, so any failure may be tried again.
-    if (hash.noble !== undefined) return await derivePortably(hash.noble, password, parameters);
-    throw new StashCryptoError(
-      'derivation-failed',
-      `this runtime cannot derive a key with "${hash.nativeName}"`,
-      { cause },
-    );
+    const { derivePortably } = await import('./pbkdf2-portable.js');
+    const key = await derivePortably(hashName, password, parameters);
+    if (key !== undefined) return key;
+    throw new StashCryptoError('derivation-failed', `this runtime cannot derive a key with "${hashName}"`, {
+      cause,
+    });
   }
 }
 
@@ -44,13 +43,4 @@ export function deriveNatively(
       else resolve(new Uint8Array(key.buffer, key.byteOffset, key.byteLength));
     });
   });
-}
-
-/** PBKDF2 by noble alone, yielding to the event loop. */
-export function derivePortably(
-  hash: NonNullable<HashFunction['noble']>,
-  password: Uint8Array,
-  { salt, iterations }: KdfParameters,
-): Promise<Uint8Array> {
-  return pbkdf2Async(hash, password, salt, { c: iterations, dkLen: keyByteLength });
 }

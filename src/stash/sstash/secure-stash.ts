@@ -23,17 +23,27 @@ import {
   type SecureStashOptions,
 } from '../options.js';
 import { SerialQueue } from '../serial-queue.js';
+import { writeDirectory, writeFile } from '../transfer/into-stash.js';
+import { nodeFiles } from '../transfer/node-files.js';
+import type {
+  ReadFileOptions,
+  TransferSummary,
+  WriteDirectoryOptions,
+  WriteFileOptions,
+} from '../transfer/options.js';
+import { readDirectory, readFile } from '../transfer/out-of-stash.js';
 import { applyOperations, parseOperations, parseValue, type StashOperation, textsOf } from './batch.js';
-import { EntryIterator, type StashEntry } from './entries.js';
+import { EntryIterator, type StashEntry, type StashNode } from './entries.js';
 import { StashStore } from './store.js';
 import {
   cloneTree,
-  copyEntries,
+  copyNodes,
   hasValue,
   type Leftovers,
   listChildren,
   readValue,
   removeNode,
+  type TreeEntry,
   type TreeNode,
   writeValue,
 } from './tree.js';
@@ -113,8 +123,24 @@ export class SecureStash {
    * first is asked for. A damaged value fails by itself: calling `next()` again goes on behind it.
    */
   entries(options?: OperationOptions): AsyncIterableIterator<StashEntry> {
-    const assertOpen = (): void => this.#assertOpen();
-    return new EntryIterator(async () => await this.#query(copyEntries, options), assertOpen);
+    const load = async (): Promise<TreeEntry[]> => {
+      const nodes = await this.#query((tree) => copyNodes(tree, []), options);
+      return nodes.filter(({ text }) => text !== undefined);
+    };
+    return this.#iterate(load) as AsyncIterableIterator<StashEntry>;
+  }
+
+  /**
+   * Goes through `key`, unless that is `[]`, and all keys below it, those without a value too, otherwise as `entries`.
+   * The first `next()` throws `bad-key` or `key-not-found`.
+   */
+  nodes(key: StashKey, options?: OperationOptions): AsyncIterableIterator<StashNode> {
+    const path = parseKey(key);
+    return this.#iterate(async () => await this.#query((tree) => copyNodes(tree, path), options));
+  }
+
+  #iterate(load: () => Promise<TreeEntry[]>): EntryIterator {
+    return new EntryIterator(load, () => this.#assertOpen());
   }
 
   /**
@@ -158,6 +184,56 @@ export class SecureStash {
     const apply = (tree: TreeNode, leftovers: Leftovers): (Uint8Array | undefined)[] =>
       applyOperations(tree, checked, leftovers);
     return await this.#change(apply, textsOf(checked), options);
+  }
+
+  /**
+   * Stores the contents of a regular file as the value of `key`. A symbolic link is followed. It takes its turn among
+   * the operations once the file is read.
+   * @throws {StashIOError} `not-found`, `not-a-file`, `permission-denied`, `contended` or `io-failed` for the file.
+   * @throws {StashValueError} `store-too-large` beyond `maxByteLength`, or `bad-option`.
+   * @throws {StashError} as `write`.
+   */
+  async writeFile(key: StashKey, path: string, options?: WriteFileOptions): Promise<TransferSummary> {
+    return await writeFile(nodeFiles, this, key, path, options);
+  }
+
+  /**
+   * Writes the value of `key` to a file of mode 0600, on the disk before this resolves.
+   * @throws {StashIOError} `already-exists`, `symbolic-link`, `not-a-file`, `not-found` for the folder, and others.
+   * @throws {StashError} as `read`.
+   */
+  async readFile(key: StashKey, path: string, options?: ReadFileOptions): Promise<TransferSummary> {
+    return await readFile(nodeFiles, this, key, path, options);
+  }
+
+  /**
+   * Stores every regular file below a folder as the value of `key` and the names on the way, and makes a key of every
+   * folder: one change, made whole or not at all. What is stored at `key` already stays unless it is written over.
+   * The names are sorted by their bytes; one that is not UTF-8 is kept as Python keeps it. It takes its turn among the
+   * operations once the folder is read.
+   * @throws {StashIOError} `symbolic-link`, `not-a-file`, `not-a-folder` and others for what is in the folder.
+   * @throws {StashKeyError} `key-too-deep`.
+   * @throws {StashValueError} `store-too-large` beyond `maxByteLength` or 2^20 files and folders, or `bad-option`.
+   * @throws {StashError} as `batch`.
+   */
+  async writeDirectory(
+    key: StashKey,
+    path: string,
+    options?: WriteDirectoryOptions,
+  ): Promise<TransferSummary> {
+    return await writeDirectory(nodeFiles, this, key, path, options);
+  }
+
+  /**
+   * Writes everything below `key` into a folder: keys with a value become files of mode 0600, the others folders of
+   * mode 0700. Where there is no folder yet it appears whole or not at all; into one that is there, the files are
+   * moved one by one when all are written. All names are checked before anything is written.
+   * @throws {StashIOError} `unsafe-name`, `already-exists`, `symbolic-link`, `not-a-file`, `not-a-folder` and others.
+   * @throws {StashKeyError} `bad-key` or `key-not-found`.
+   * @throws {StashError} as `entries`.
+   */
+  async readDirectory(key: StashKey, path: string, options?: ReadFileOptions): Promise<TransferSummary> {
+    return await readDirectory(nodeFiles, this, key, path, options);
   }
 
   /** Waits for the operations called before, then wipes passwords, key and values. May be called again. */

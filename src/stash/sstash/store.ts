@@ -5,7 +5,7 @@
  */
 
 import { equalBytes, wipe } from '../bytes.js';
-import { createDurably, replaceDurably } from '../durable-file.js';
+import { createDurably, removeLeftovers, replaceDurably } from '../durable-file.js';
 import { StashIOError, StashValueError } from '../errors.js';
 import { contended, type FileImage, readFileImage, refreshImage } from '../file-image.js';
 import type { FileIdentity, FileSystem } from '../file-system.js';
@@ -56,6 +56,7 @@ export class StashStore {
   readonly path: string;
   readonly #options: CheckedOptions;
   #loaded: LoadedFile | undefined;
+  #leftoversRemoved = false;
 
   private constructor(fileSystem: FileSystem, path: string, options: CheckedOptions) {
     this.#fileSystem = fileSystem;
@@ -200,12 +201,17 @@ export class StashStore {
   }
 
   /**
-   * Runs `task` while no other store of this process changes the file.
-   * @throws {StashIOError} any code, if the file is gone.
+   * Runs `task` while no other store, of this process or another, changes the file.
+   * @throws {StashIOError} `locked` or `lock-unavailable`; any code, if the file is gone.
    * @throws {StashError} `cancelled`.
    */
   async exclusively<Result>(task: () => Promise<Result>, signal: AbortSignal | undefined): Promise<Result> {
-    return await exclusively(this.#fileSystem, this.path, task, signal);
+    const first = async (target: string): Promise<Result> => {
+      if (!this.#leftoversRemoved) await removeLeftovers(this.#fileSystem, target);
+      this.#leftoversRemoved = true;
+      return await task();
+    };
+    return await exclusively(this.#fileSystem, this.path, first, { ...this.#options, signal });
   }
 
   /**

@@ -74,12 +74,10 @@ export function readValue(top: TreeNode, key: StashKey): Uint8Array {
 }
 
 /**
- * Sets the value of `key`, adding what is missing of the path at the end of each level.
- * @param text - Hexadecimal ASCII; the tree owns it from now on.
- * @throws {StashKeyError} `empty-key` or `key-too-deep`; the tree is then unchanged.
+ * Returns the node of `key`, adding what is missing of the path at the end of each level.
+ * @throws {StashKeyError} `key-too-deep`; the tree is then unchanged.
  */
-export function writeValue(top: TreeNode, key: StashKey, text: Uint8Array, leftovers: Leftovers): void {
-  if (key.length === 0) throw new StashKeyError('empty-key', 'the empty key cannot have a value', { key });
+function ensureNode(top: TreeNode, key: StashKey): TreeNode {
   if (key.length > maxWriteLevels) {
     throw new StashKeyError('key-too-deep', `a key may have at most ${maxWriteLevels} levels`, { key });
   }
@@ -92,8 +90,37 @@ export function writeValue(top: TreeNode, key: StashKey, text: Uint8Array, lefto
     }
     node = child;
   }
+  return node;
+}
+
+/**
+ * Sets the value of `key`, making what is missing of the path.
+ * @param text - Hexadecimal ASCII; the tree owns it from now on.
+ * @throws {StashKeyError} `empty-key` or `key-too-deep`; the tree is then unchanged.
+ */
+export function writeValue(top: TreeNode, key: StashKey, text: Uint8Array, leftovers: Leftovers): void {
+  if (key.length === 0) throw new StashKeyError('empty-key', 'the empty key cannot have a value', { key });
+  const node = ensureNode(top, key);
   if (node.value !== undefined) leftovers.dropped.push(node.value);
   node.value = text;
+}
+
+/**
+ * Makes `key`, without a value, if it is not there.
+ * @param empty - Whether anything below it is an error.
+ * @throws {StashKeyError} `key-too-deep` or `has-children`.
+ */
+export function makeNode(top: TreeNode, key: StashKey, empty: boolean): void {
+  refuseChildren(ensureNode(top, key), key, !empty);
+}
+
+/** @throws {StashKeyError} `has-children`, unless they are allowed or there are none. */
+function refuseChildren(node: TreeNode, key: StashKey, allowed: boolean): void {
+  if (allowed || node.children.size === 0) return;
+  throw new StashKeyError('has-children', 'there are other keys below this one', {
+    key,
+    hasValue: node.value !== undefined,
+  });
 }
 
 /** What to remove. */
@@ -114,12 +141,7 @@ export function removeNode(
   leftovers: Leftovers,
 ): Uint8Array | undefined {
   const node = findNode(top, key);
-  if (!recursive && node.children.size > 0) {
-    throw new StashKeyError('has-children', 'there are other keys below this one', {
-      key,
-      hasValue: node.value !== undefined,
-    });
-  }
+  refuseChildren(node, key, recursive);
   const value = node.value === undefined ? undefined : decodeValue(key, node.value);
   if (value !== undefined) leftovers.copies.push(value);
   collectTexts(node, leftovers.dropped);
@@ -146,33 +168,42 @@ export function hasValue(top: TreeNode, key: StashKey): boolean {
   return node.value !== undefined;
 }
 
-/** A key that has a value, and the value's text. */
+/** A key, and the text of its value if it has one. */
 export interface TreeEntry {
   readonly key: string[];
-  readonly text: Uint8Array;
+  readonly text: Uint8Array | undefined;
 }
 
-/** Returns every key with a value and a copy of its text, a node before its children. */
-export function copyEntries(top: TreeNode): TreeEntry[] {
+/**
+ * Returns `key`, unless that is the top, and every key below it, with copies of the texts, a node before its children.
+ * @throws {StashKeyError} `key-not-found`.
+ */
+export function copyNodes(top: TreeNode, key: StashKey): TreeEntry[] {
   const entries: TreeEntry[] = [];
-  const visit = (node: TreeNode, key: string[]): void => {
-    if (node.value !== undefined) entries.push({ key, text: node.value.slice() });
-    for (const [name, child] of node.children) visit(child, [...key, name]);
+  const visit = (node: TreeNode, at: string[]): void => {
+    if (at.length > 0) entries.push({ key: at, text: node.value?.slice() });
+    for (const [name, child] of node.children) visit(child, [...at, name]);
   };
-  visit(top, []);
+  visit(findNode(top, key), [...key]);
   return entries;
 }
 
 /**
- * Returns the value of an entry and wipes its text.
+ * Returns the value of an entry, if it has one, and wipes its text.
  * @throws {StashValueError} `damaged-value`.
  */
-export function takeEntryValue(entry: TreeEntry): Uint8Array {
+export function takeEntryValue({ key, text }: TreeEntry): Uint8Array | undefined {
+  if (text === undefined) return undefined;
   try {
-    return decodeValue(entry.key, entry.text);
+    return decodeValue(key, text);
   } finally {
-    wipe([entry.text]);
+    wipe([text]);
   }
+}
+
+/** Returns the texts of the entries that have one. */
+export function textsOfEntries(entries: readonly TreeEntry[]): Uint8Array[] {
+  return entries.flatMap(({ text }) => (text === undefined ? [] : [text]));
 }
 
 /** Returns a tree of new nodes that shares the texts: to be changed, then kept or thrown away. */
