@@ -85,12 +85,22 @@ const EXPORTS: Readonly<Record<string, readonly string[]>> = {
   ],
   stash: [
     'SecureStash',
+    'Stash',
+    'StashCorruptError',
     'StashCryptoError',
     'StashError',
     'StashFormatError',
     'StashIOError',
     'StashKeyError',
     'StashValueError',
+    'copyStash',
+    'generateKey',
+    'generateRecoveryKey',
+    'keyFromFile',
+    'passwordFromCredential',
+    'passwordFromDescriptor',
+    'passwordFromEnvironment',
+    'passwordFromFile',
   ],
 };
 
