@@ -152,22 +152,22 @@ async function removeItems(service, attributes) {
  * @param {AbortSignal} signal
  */
 export async function runStash(signal) {
-  const { SecureStash } = await import('secretbus/stash');
+  const { Stash } = await import('secretbus/stash');
   const folder = await mkdtemp(join(tmpdir(), 'sb-start-'));
   try {
-    const path = join(folder, 'secrets.sstash');
+    const path = join(folder, 'secrets.stash');
     const password = randomBytes(24).toString('base64url');
     const secret = randomBytes(48);
     const key = ['secretbus', 'start'];
 
-    const created = await timed(() => SecureStash.open(path, { password, create: true, signal }));
+    const created = await timed(() => Stash.open(path, { password, create: true, signal }));
     const mode = ((await stat(path)).mode & 0o777).toString(8).padStart(4, '0');
     report('create', `${path}, mode ${mode}`, created.ms);
     const written = await timed(() => created.value.write(key, secret, { signal }));
     report('write', `${secret.byteLength} random bytes, under ${key.join(' / ')}`, written.ms);
     await created.value.close();
 
-    const opened = await timed(() => SecureStash.open(path, { password, signal }));
+    const opened = await timed(() => Stash.open(path, { password, signal }));
     report('open', 'again, with the same password', opened.ms);
     try {
       const read = await timed(() => opened.value.read(key, { signal }));

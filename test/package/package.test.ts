@@ -14,8 +14,18 @@ const run = promisify(execFile);
 
 /** The files that may import Node's own modules, and which. */
 const NODE_IMPORTS: Readonly<Record<string, readonly string[]>> = {
+  'stash/hashing.js': ['node:crypto'],
+  'stash/lock/choose-lock.js': ['node:fs/promises'],
+  'stash/lock/file-lock.js': ['node:child_process', 'node:fs', 'node:fs/promises'],
+  'stash/lock/socket-lock.js': ['node:net'],
+  'stash/native/cipher.js': ['node:crypto'],
+  'stash/native/kdf-native.js': ['node:crypto'],
+  'stash/native/node-log-file.js': ['node:fs'],
+  'stash/native/password-sources.js': ['node:fs', 'node:fs/promises', 'node:path', 'node:tty'],
+  'stash/native/watch.js': ['node:fs', 'node:path'],
   'stash/node-file-system.js': ['node:fs', 'node:fs/promises', 'node:path'],
   'stash/sstash/pbkdf2.js': ['node:crypto'],
+  'stash/transfer/node-files.js': ['node:fs', 'node:fs/promises', 'node:path'],
   'wire/bus/discovery.js': ['node:fs'],
   'wire/connection/channels.js': ['node:diagnostics_channel'],
   'wire/transport/autolaunch.js': ['node:fs', 'node:os'],

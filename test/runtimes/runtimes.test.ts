@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type InstalledPackage, installPackage } from '../../scripts/lib/installed-package.mjs';
 import { type PrivateKeyring, startPrivateKeyring } from '../../scripts/lib/private-services.mjs';
-import { SecureStash } from '../../src/stash/index.js';
+import { SecureStash, Stash } from '../../src/stash/index.js';
 
 const run = promisify(execFile);
 
@@ -110,6 +110,13 @@ describe.each(runtimes)('$name', ({ name, runtime, version, program, parameters 
         foundAfterDelete: 0,
       },
       stash: { value: hexOfAllBytes },
+      native: {
+        value: hexOfAllBytes,
+        large: true,
+        values: 1,
+        names: ['service', 'large', 'copy'],
+        compacted: true,
+      },
     });
 
     const kept = await run('secret-tool', ['lookup', 'slice', attribute, 'kind', 'kept'], {
@@ -124,6 +131,14 @@ describe.each(runtimes)('$name', ({ name, runtime, version, program, parameters 
       expect(value === undefined ? undefined : Buffer.from(value).toString('hex')).toBe(hexOfAllBytes);
     } finally {
       await stash.close();
+    }
+    const native = await Stash.open(join(folder, 'slice.stash'), { password: `password of ${attribute}` });
+    try {
+      const copied = await native.read(['copy', 'service', 'account']);
+      expect(Buffer.from(copied).toString('hex')).toBe(hexOfAllBytes);
+      await native.verify();
+    } finally {
+      await native.close();
     }
   });
 

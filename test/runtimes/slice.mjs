@@ -8,7 +8,7 @@
  * the stash behind, for the test to read with other programs.
  */
 import { SecretService } from 'secretbus/secret';
-import { SecureStash } from 'secretbus/stash';
+import { copyStash, generateKey, SecureStash, Stash } from 'secretbus/stash';
 import { decodeMessage, encodeMessage, MessageParser, marshal, unmarshal, Variant } from 'secretbus/wire';
 
 const [folder = '.', attribute = ''] = process.argv.slice(2);
@@ -115,6 +115,30 @@ async function runStash() {
   return { value: value === undefined ? undefined : hex(value) };
 }
 
+/** The native format: all ways to open it, values of both kinds, a compaction, and a copy from the other format. */
+async function runNativeStash() {
+  const path = `${folder}/slice.stash`;
+  const password = `password of ${attribute}`;
+  const key = generateKey();
+  const large = new Uint8Array(200_000).map((_, index) => index % 251);
+  const created = await Stash.open(path, { password, create: true });
+  await created.write(['service', 'account'], BYTES);
+  await created.write(['large'], large);
+  await created.addSlot({ key }, { label: 'slice' });
+  const { before, after } = await created.compact();
+  await created.close();
+  const sstash = await SecureStash.open(`${folder}/slice.sstash`, { password });
+  const reopened = await Stash.open(path, { key });
+  const { values } = await copyStash(sstash, reopened, { key: ['copy'] });
+  await sstash.close();
+  const value = await reopened.read(['service', 'account']);
+  const read = await reopened.read(['large']);
+  const names = await reopened.children([]);
+  await reopened.close();
+  const isSame = read.length === large.length && read.every((byte, index) => byte === large[index]);
+  return { value: hex(value), large: isSame, values, names, compacted: before > 0 && after > 0 };
+}
+
 const versions = /** @type {Record<string, string | undefined>} */ (process.versions);
 console.log(
   JSON.stringify({
@@ -123,5 +147,6 @@ console.log(
     wire: runWire(),
     secret: await runSecretService(),
     stash: await runStash(),
+    native: await runNativeStash(),
   }),
 );

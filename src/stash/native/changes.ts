@@ -24,7 +24,8 @@ export type CheckedOperation =
  */
 function copyValue(key: StashKey, value: unknown): Uint8Array {
   if (!isBytes(value)) throw new StashValueError('bad-value', 'a value must be a Uint8Array', { key });
-  if (value.length <= maxValueByteLength) return value.slice();
+  // Not `slice`: that of a Buffer is a view.
+  if (value.length <= maxValueByteLength) return new Uint8Array(value);
   throw new StashValueError('store-too-large', `a value may have at most ${maxValueByteLength} bytes`, {
     key,
   });

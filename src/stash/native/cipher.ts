@@ -18,7 +18,7 @@ let nativeWorks: boolean = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1;
 
 /** The words of bytes, in a buffer of its own. */
 function words(bytes: Uint8Array): Uint32Array {
-  return new Uint32Array(bytes.slice().buffer);
+  return new Uint32Array(new Uint8Array(bytes).buffer);
 }
 
 /** The key and nonce of ChaCha20-Poly1305 for those of XChaCha20-Poly1305; the key is the caller's to wipe. */
