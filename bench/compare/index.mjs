@@ -19,6 +19,7 @@ const AREAS = {
   memory: async () => (await import('./memory.mjs')).measureMemory(),
   secrets: async (timeMs) => (await import('./secret.mjs')).measureSecrets(timeMs),
   'cold-start': async (timeMs) => (await import('./cold-start.mjs')).measureColdStart(timeMs),
+  stash: async (timeMs) => (await import('./stash.mjs')).measureStash(timeMs),
   size: async () => (await import('./size.mjs')).measureSizes(),
   features: async () => (await import('./features.mjs')).features(),
 };
@@ -31,7 +32,7 @@ const HELP = `npm run bench:compare -- [options]
   --write        writes bench/RESULTS.md; not with --only
   --help         this text
 
-All of it takes about a quarter of an hour. Ratios are of one run: compare those, not times.`;
+All of it takes about twenty minutes. Ratios are of one run: compare those, not times.`;
 
 function installedLibraries() {
   const { dependencies } = JSON.parse(readFileSync(`${FOLDER}/package.json`, 'utf8'));

@@ -9,9 +9,9 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { startPrivateKeyring } from '../../scripts/lib/private-services.mjs';
 import { findProgram } from '../../scripts/lib/programs.mjs';
+import { ensureKeytar } from './addons.mjs';
 import { fastest, judgeRatios, measureRounds, OURS, Running, ratiosTo, tableOf, toJson } from './peers.mjs';
 import { accountOf, attributesForAll, secretOf } from './secret/fixtures.mjs';
-import { ensureKeytar } from './secret/keytar.mjs';
 import { findSecretStorage } from './secret/secretstorage.mjs';
 import { formatBytes, median } from './statistics.mjs';
 

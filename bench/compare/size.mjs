@@ -1,6 +1,6 @@
 /**
- * Sizes: what a program that imports secretbus/wire or secretbus/secret adds to its bundle, minified and gzipped, as
- * `.size-limit.js` measures it; and the addons that programs carry beside their bundle.
+ * Sizes: what a program that imports secretbus/wire, secretbus/secret or secretbus/stash adds to its bundle, minified and
+ * gzipped, as `.size-limit.js` measures it; and the addons that programs carry beside their bundle.
  */
 
 import { existsSync, readFileSync } from 'node:fs';
@@ -13,6 +13,7 @@ import { formatBytes } from './statistics.mjs';
 const FOLDER = fileURLToPath(new URL('.', import.meta.url));
 const WIRE = '../../dist/wire/index.js';
 const SECRET = '../../dist/secret/index.js';
+const STASH = '../../dist/stash/index.js';
 const GZIP = { level: 9 };
 
 const OURS = [
@@ -36,6 +37,9 @@ const OURS = [
     source: `export * from '${SECRET}'`,
     most: 24_000,
   },
+  { name: 'secretbus/stash, with noble', source: `export * from '${STASH}'`, most: 26_000 },
+  { name: 'secretbus/stash, Stash alone', source: `export { Stash } from '${STASH}'` },
+  { name: 'secretbus/stash, SecureStash alone', source: `export { SecureStash } from '${STASH}'` },
 ];
 const THEIRS = ['dbus-native', 'dbus-next', '@homebridge/dbus-native'].map((name) => ({
   name,

@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { findProgram } from '../../../scripts/lib/programs.mjs';
+import { ensureKeytar } from '../addons.mjs';
 import { secretOf } from './fixtures.mjs';
-import { ensureKeytar } from './keytar.mjs';
 import { findSecretStorage } from './secretstorage.mjs';
 
 const FOLDER = fileURLToPath(new URL('..', import.meta.url));
