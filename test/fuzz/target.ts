@@ -8,7 +8,7 @@ export interface Target {
    * Takes one input apart, and throws when anything is wrong: an error of the wrong kind, or a broken promise. What is
    * properly refused is no fault. Gives a short word of what came of it; an input with a new one is worth keeping.
    */
-  readonly run: (input: Uint8Array) => string;
+  readonly run: (input: Uint8Array) => string | Promise<string>;
   /** Pieces that mean something, to be put into inputs. */
   readonly dictionary?: readonly string[];
   /** Seeds beside those in the folder. */

@@ -121,7 +121,7 @@ export class Appender {
     }
     this.write();
     await this.sync();
-    return { first, large: { byteLength: value.length, offsets } };
+    return { first, large: { byteLength: value.length, first, offsets } };
   }
 
   /** Waits until what has been written is on the disk; then it counts. */
@@ -137,9 +137,10 @@ export class Appender {
     this.#log.status = { ...status, byteLength: this.#written.end };
   }
 
-  /** Leaves what has been written where it is: another's frame came before it, and readers pass over it. */
+  /** Leaves what has been written where it is, in a file that is the store's no longer. The store has not come so far. */
   abandon(): void {
     this.#lost = true;
+    this.#log.position = this.#before;
   }
 
   /**
@@ -147,7 +148,7 @@ export class Appender {
    * poisoned.
    */
   async discard(): Promise<void> {
-    if (this.#lost || this.#store.isPoisoned) return;
+    if (this.#lost) return;
     const { file } = this.#log;
     const { end } = this.#before;
     try {
@@ -155,6 +156,8 @@ export class Appender {
       const { byteLength } = file.status();
       if (byteLength > this.#written.end) throw new LostRace();
       if (byteLength > end) file.truncate(end);
+      // A sync that failed is not tried again. But who has another handle must not build on what the disk may not have.
+      if (this.#store.isPoisoned) return;
       if (this.#written.end > end) await this.#store.sync(this.#log);
     } catch (error) {
       this.#store.poison(error);

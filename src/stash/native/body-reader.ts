@@ -94,7 +94,7 @@ class BodyReader {
       else if (this.#context.lenient === true) return;
       else throw new BodyFault('a missing chunk');
     }
-    const source: LargeValue = { byteLength, offsets };
+    const source: LargeValue = { byteLength, first, offsets };
     this.#assign({ source, start: 0, end: 0 });
   }
 

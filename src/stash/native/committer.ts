@@ -128,7 +128,8 @@ class Group {
       throw new LostRace();
     }
     // The first frame: a file cut before it is no empty store. It is on the disk, whatever comes of this.
-    const isFirst = log.header.floor.sequence === 0 && options.durable;
+    const { floor, base } = log.header;
+    const isFirst = floor.sequence === 0 && log.position.sequence > base && options.durable;
     if (isFirst) await this.#store.writeHeader(() => ({})).catch(() => undefined);
     await this.#settle();
   }
@@ -149,6 +150,8 @@ class Group {
     try {
       const placed = isLargeRequest ? await this.#writeLarge(operations, signal) : undefined;
       writeOperations(this.#writer, operations, (value) => placed?.get(value) ?? 0);
+      // Nothing was asked for: an empty batch, or the top to be made.
+      if (this.#writer.byteLength === 0) return;
       const byteLength = this.#store.options.padding ? paddedByteLength(this.#writer.byteLength) : 1;
       const body = this.#writer.take(byteLength);
       try {

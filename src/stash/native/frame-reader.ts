@@ -205,10 +205,12 @@ export class FrameReader {
     while (end < byteLength) {
       if (turns.due) await turns.take(end);
       const frame = this.#wholeFrame(window, end);
-      if (frame === undefined || frame.header.sequence <= sequence) {
+      if (frame === undefined || !this.#isLater(frame.header, { sequence, tag })) {
         hole ??= end;
+        if (frame !== undefined) this.#supersede(window, end, frame.header);
         // One that is whole, but old, is passed over at once: within it there is none.
         end += frame === undefined ? 1 : frameHeaderByteLength + frame.header.bodyByteLength;
+        frame?.body?.fill(0);
         continue;
       }
       if (hole !== undefined) skipped(hole, end);
@@ -232,14 +234,26 @@ export class FrameReader {
       return frame && { ...frame, superseded: false };
     }
     if (header.sequence >= due && !this.#superseded.has(hexText(header.previous))) return undefined;
+    // Behind one that lost a race what does not open is no frame at all.
+    if (!this.#supersede(window, offset, header) && header.sequence >= due) return undefined;
+    return { header, offset, tag: tagOf(window, offset, header), body: undefined, superseded: true };
+  }
+
+  /** Lets nothing follow on a frame, unless it does not open: then its tag could be anybody's, and it returns false. */
+  #supersede(window: FileWindow, offset: number, header: FrameHeader): boolean {
     const frame = window.view(offset, frameHeaderByteLength + header.bodyByteLength);
-    const tag = frame.slice(-tagByteLength);
     const body = this.#cipher.open(frame);
-    body?.fill(0);
-    // Its tag could be anybody's. Nothing follows on it; and behind one that lost a race it is no frame at all.
-    if (body === undefined && header.sequence >= due) return undefined;
-    if (body !== undefined) this.#superseded.add(hexText(tag));
-    return { header, offset, tag, body: undefined, superseded: true };
+    if (body === undefined) return false;
+    body.fill(0);
+    this.#superseded.add(hexText(frame.subarray(-tagByteLength)));
+    return true;
+  }
+
+  /** Whether a frame comes somewhere behind the last one, and not from a writer that lost a race. */
+  #isLater({ sequence, previous }: FrameHeader, last: Position): boolean {
+    if (sequence <= last.sequence) return false;
+    const isNext = sequence === last.sequence + 1 && equalBytes(previous, last.tag);
+    return isNext || !this.#superseded.has(hexText(previous));
   }
 
   #wholeFrame(window: FileWindow, offset: number): PlacedFrame | undefined {

@@ -5,7 +5,7 @@
 import { StashIOError } from '../errors.js';
 import { toIOError } from '../file-image.js';
 import { formatPage, type Header, pageByteLength, type ReadHeader } from './header-page.js';
-import { isSameFile, type LogFile } from './log-file.js';
+import { closeQuietly, isSameFile, type LogFile } from './log-file.js';
 import type { NativeStore } from './store.js';
 
 /** A slot that a header is to have, and the store as it was. */
@@ -42,14 +42,17 @@ export async function writeHeader(store: NativeStore, change: HeaderChange): Pro
   // A floor that was not on the disk would make a lost tail out of a torn one. And the newer page may be of somebody who
   // was killed before it was on the disk: the older one has to stay until it is.
   await store.sync(log);
-  let file: LogFile;
+  let file: LogFile | undefined;
+  let isOurs: boolean;
   try {
     file = store.environment.fileSystem.openLog(path, 'write');
+    isOurs = isSameFile(file.status(), log.status);
   } catch (error) {
+    closeQuietly(file);
     throw toIOError(path, 'open', error);
   }
   try {
-    if (!isSameFile(file.status(), log.status)) {
+    if (!isOurs) {
       const message = 'another program replaced the file of the stash without its lock';
       throw new StashIOError('contended', message, { path, operation: 'write' });
     }
@@ -68,6 +71,7 @@ export async function writeHeader(store: NativeStore, change: HeaderChange): Pro
       await store.sync(log, file);
     }
   } finally {
-    file.close();
+    // What has to be on the disk is there, or the error of that has been told.
+    closeQuietly(file);
   }
 }

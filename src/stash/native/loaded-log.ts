@@ -20,7 +20,7 @@ import {
   Turns,
 } from './frame-reader.js';
 import { checkHeader, framesOffset, type Position, parseHeader, type ReadHeader } from './header-page.js';
-import { isSameFile, type LogFile, type LogStatus } from './log-file.js';
+import { closeQuietly, isSameFile, type LogFile, type LogStatus } from './log-file.js';
 import { isLarge, type LargeValue, Tree, type TreeNode } from './tree.js';
 
 /** Gives the data key for a header, the log's to wipe. */
@@ -49,6 +49,9 @@ export interface TornTail {
   readonly byteLength: number;
 }
 
+/** Two writes and two syncs take less, in milliseconds. */
+const headerWriteMs = 20;
+
 /** Reads the two header pages. @throws what `parseHeader` throws, and {@link StashIOError} */
 export function readHeader(file: LogFile, path: string): ReadHeader {
   const pages = new Uint8Array(framesOffset);
@@ -57,6 +60,20 @@ export function readHeader(file: LogFile, path: string): ReadHeader {
   // One whole page would do, but no crash makes such a file: it has been cut.
   if (byteLength < framesOffset) throw new StashCorruptError('damaged-header', 'the file is cut', byteLength);
   return header;
+}
+
+/** As `readHeader`, for who has no lock: on a quick disk both pages may be seen while they are being written. */
+async function readSettledHeader(file: LogFile, path: string): Promise<ReadHeader> {
+  try {
+    return readHeader(file, path);
+  } catch (error) {
+    const isSpoilt = error instanceof StashCorruptError && error.code === 'damaged-header';
+    if (!isSpoilt || file.status().byteLength < framesOffset) throw error;
+    await new Promise((resolve) => {
+      setTimeout(resolve, headerWriteMs);
+    });
+    return readHeader(file, path);
+  }
 }
 
 /** A file of frames with what is in them. Owns the descriptor, the keys and the values. */
@@ -104,14 +121,14 @@ export class LoadedLog {
   static async load(file: LogFile, options: LoadOptions): Promise<LoadedLog> {
     let log: LoadedLog | undefined;
     try {
-      const header = readHeader(file, options.path);
+      const header = await readSettledHeader(file, options.path);
       log = new LoadedLog(file, header, await options.unlock(header), options);
       checkHeader(header, log.headerKey);
       if (options.salvage === undefined) await log.catchUp(options);
       else await log.#salvage(options.salvage, options);
       return log;
     } catch (error) {
-      if (log === undefined) file.close();
+      if (log === undefined) closeQuietly(file);
       else log.release();
       throw error;
     }
@@ -175,13 +192,9 @@ export class LoadedLog {
   #apply(frame: PlacedFrame, changed: string[][] | undefined, lenient: boolean): void {
     const { header, offset, tag, body } = frame;
     this.frames++;
-    for (const { sequence, tag: expected } of lenient ? [] : this.#expected) {
+    for (const { sequence, tag: expected, other } of lenient ? [] : this.#expected) {
       if (sequence === header.sequence && !equalBytes(tag, expected)) {
-        throw new StashCorruptError(
-          'damaged-frame',
-          'a frame is not the one that had reached the disk',
-          offset,
-        );
+        throw new StashCorruptError(other, 'a frame is not the one that had reached the disk', offset);
       }
     }
     if (body === undefined) {
@@ -240,10 +253,10 @@ export class LoadedLog {
    * @throws {StashCorruptError} `damaged-frame`.
    * @throws {StashIOError} any code.
    */
-  *chunksOf({ byteLength, offsets }: LargeValue): Generator<Uint8Array, void, undefined> {
+  *chunksOf({ byteLength, first, offsets }: LargeValue): Generator<Uint8Array, void, undefined> {
     let left = byteLength;
-    for (const offset of offsets) {
-      const chunk = this.#readChunk(offset);
+    for (const [index, offset] of offsets.entries()) {
+      const chunk = this.#readChunk(offset, first + index);
       const wanted = Math.min(left, chunkByteLength);
       const isWhole = chunk !== undefined && chunk.length >= wanted && chunk.length <= chunkByteLength;
       if (!isWhole || chunk.subarray(wanted).some((byte) => byte !== 0)) {
@@ -256,11 +269,12 @@ export class LoadedLog {
   }
 
   /** The contents of the chunk whose frame begins at an offset, the caller's to wipe. */
-  #readChunk(offset: number): Uint8Array | undefined {
+  #readChunk(offset: number, sequence: number): Uint8Array | undefined {
     const head = new Uint8Array(frameHeaderByteLength);
     readFully(this.file, this.path, head, offset);
     const header = this.cipher.parseHeader(head);
-    if (header === undefined || header.type !== frameType.chunk) return undefined;
+    // Another one may have been put there since the log was read.
+    if (header?.type !== frameType.chunk || header.sequence !== sequence) return undefined;
     const frame = new Uint8Array(frameHeaderByteLength + header.bodyByteLength);
     if (readFully(this.file, this.path, frame, offset) < frame.length) return undefined;
     return this.cipher.open(frame);
@@ -268,11 +282,7 @@ export class LoadedLog {
 
   /** Closes the file and overwrites keys and values. Of no more use. */
   release(): void {
-    try {
-      this.file.close();
-    } catch {
-      // Nothing was written through it that was not synced, or the error of that has been told.
-    }
+    closeQuietly(this.file);
     this.cipher.wipe();
     wipe([this.dataKey, this.headerKey]);
     this.tree.wipe();

@@ -44,6 +44,15 @@ export interface LogFileSystem extends FileSystem {
   statusNow(path: string): LogStatus;
 }
 
+/** Closes a file, if there is one, by which nothing was written that an error could still concern. */
+export function closeQuietly(file: LogFile | undefined): void {
+  try {
+    file?.close();
+  } catch {
+    // The descriptor is gone all the same.
+  }
+}
+
 /** Whether both are the same file. */
 export function isSameFile(a: LogStatus, b: LogStatus): boolean {
   return a.inode === b.inode && a.device === b.device;

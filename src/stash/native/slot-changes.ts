@@ -50,14 +50,14 @@ export function listSlots(store: NativeStore): StashSlot[] {
 
 /**
  * Makes a slot and writes it. The data key is wrapped under the lock: before, another process may have rekeyed the store.
- * @param place - Returns the slots with the new one.
+ * @param old - The slot whose place it takes, if any.
  */
 async function writeSlot(
   store: NativeStore,
   credential: Credential,
   { derivation: given, signal, onProgress }: AddSlotOptions,
   label: string,
-  place: (slots: readonly Slot[], slot: Slot) => Slot[],
+  old: Slot | undefined,
 ): Promise<Slot> {
   const { limits, derivation: fallback } = store.options;
   const derivation = given === undefined ? fallback : parseDerivation(given, limits);
@@ -66,7 +66,7 @@ async function writeSlot(
     return await store.exclusively(async () => {
       const wanted = { derivation, label };
       const slot = await makeSlot(store.log.dataKey, store.storeId, secret, wanted, { signal, onProgress });
-      await store.writeHeader(({ slots }) => ({ slots: place(slots, slot) }));
+      await store.writeHeader(({ slots }) => ({ slots: replaceSlot(slots, old, slot) }));
       return slot;
     }, signal);
   } finally {
@@ -86,8 +86,7 @@ export async function addSlot(
 ): Promise<string> {
   store.assertWritable();
   const { label = '' } = options;
-  const add = (slots: readonly Slot[], slot: Slot): Slot[] => replaceSlot(slots, undefined, slot);
-  return hexText((await writeSlot(store, credential, options, label, add)).id);
+  return hexText((await writeSlot(store, credential, options, label, undefined)).id);
 }
 
 /** @throws {StashValueError} `no-such-slot`. */
@@ -141,8 +140,7 @@ export async function changePassword(
   store.assertWritable();
   const old = slotToReplace(store, store.freshHeader().slots, options.slot);
   const { label = old?.label ?? '' } = options;
-  const replace = (slots: readonly Slot[], slot: Slot): Slot[] => replaceSlot(slots, old, slot);
-  const slot = await writeSlot(store, credential, options, label, replace);
+  const slot = await writeSlot(store, credential, options, label, old);
   if (old === undefined || !equalBytes(old.id, store.slotId)) return false;
   // Another process may rekey the store: then this handle opens it with the new password.
   store.useCredential(credential, slot);

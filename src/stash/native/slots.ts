@@ -6,10 +6,10 @@
  * Must not import `node:` or anything outside `src/stash`.
  */
 
-import { xchacha20poly1305 } from '@noble/ciphers/chacha.js';
 import { equalBytes } from '@noble/ciphers/utils.js';
 import { StashCorruptError, StashCryptoError, StashValueError } from '../errors.js';
 import { hkdfSha256 } from '../hashing.js';
+import { decryptBody, encryptBody } from './cipher.js';
 import type { Secret } from './credentials.js';
 import {
   type Derivation,
@@ -47,6 +47,8 @@ export const slotByteLength = 192;
 
 /** Where the slots begin in a header page. */
 export const slotsOffset = 96;
+
+const wrappedByteLength = 48;
 
 const labelOffset = 168;
 
@@ -226,15 +228,11 @@ export async function openSlots(
     }
     try {
       if (!equalBytes(keys.subarray(keyByteLength), slot.commitment)) continue;
-      const cipher = xchacha20poly1305(
-        keys.subarray(0, keyByteLength),
-        slot.nonce,
-        associatedData(storeId, slot),
-      );
-      return { dataKey: cipher.decrypt(slot.wrapped), slot };
-    } catch (cause) {
+      const wrappingKey = keys.subarray(0, keyByteLength);
+      const dataKey = decryptBody(wrappingKey, slot.nonce, associatedData(storeId, slot), slot.wrapped);
+      if (dataKey !== undefined) return { dataKey, slot };
       const offset = slotsOffset + slots.indexOf(slot) * slotByteLength;
-      throw damagedSlot('a key slot fits the secret, but its key does not authenticate', offset, { cause });
+      throw damagedSlot('a key slot fits the secret, but its key does not authenticate', offset);
     } finally {
       keys.fill(0);
     }
@@ -284,12 +282,9 @@ export async function makeSlot(
   const keys = await deriveSlotKeys(parts, storeId, secret, hardLimits, progress);
   try {
     const slot = { ...parts, commitment: keys.slice(keyByteLength), wrapped: new Uint8Array() };
-    const cipher = xchacha20poly1305(
-      keys.subarray(0, keyByteLength),
-      slot.nonce,
-      associatedData(storeId, slot),
-    );
-    return { ...slot, wrapped: cipher.encrypt(dataKey) };
+    const wrapped = new Uint8Array(wrappedByteLength);
+    encryptBody(keys.subarray(0, keyByteLength), slot.nonce, associatedData(storeId, slot), dataKey, wrapped);
+    return { ...slot, wrapped };
   } finally {
     keys.fill(0);
   }

@@ -10,7 +10,7 @@ import { deriveSubkey, FrameCipher, type FrameType, frameType, tagByteLength } f
 import { type ReadOptions, Turns } from './frame-reader.js';
 import { formatPage, framesOffset, type Header, pageByteLength } from './header-page.js';
 import type { LoadedLog } from './loaded-log.js';
-import { isLarge, type LargeValue, type TreeNode, valueByteLength, walk } from './tree.js';
+import { isLarge, type LargeValue, type TreeNode, walk } from './tree.js';
 
 /** Pages are filled up to here. */
 const pageBodyByteLength: number = 2 ** 16;
@@ -34,6 +34,9 @@ export class SnapshotWriter {
   readonly #headerKey: Uint8Array;
   readonly #cipher: FrameCipher;
   readonly #options: SnapshotOptions;
+  readonly #turns: Turns;
+  /** How many bytes of values have been written. */
+  #done = 0;
   readonly #body: BodyWriter = new BodyWriter();
   #end: number = framesOffset;
   #sequence: number;
@@ -47,6 +50,7 @@ export class SnapshotWriter {
     this.#cipher = new FrameCipher(dataKey, header.storeId, header.epoch);
     this.#sequence = header.base;
     this.#options = options;
+    this.#turns = new Turns(options);
   }
 
   /**
@@ -57,12 +61,9 @@ export class SnapshotWriter {
    * @throws {StashError} `cancelled`.
    */
   async write(log: LoadedLog, unreadable?: (key: string[]) => void): Promise<void> {
-    const turns = new Turns(this.#options);
     try {
-      let done = 0;
       for (const [key, node] of walk(log.tree.root)) {
-        if (turns.due) await turns.take(done);
-        done += valueByteLength(node);
+        if (this.#turns.due) await this.#turns.take(this.#done);
         await this.#add(log, key, node, unreadable);
       }
       await this.#endPage();
@@ -88,6 +89,7 @@ export class SnapshotWriter {
       this.#body.make(key);
     } else if (isLarge(source)) await this.#addLarge(log, key, source, unreadable);
     else {
+      this.#done += end - start;
       await this.#reserve(key, end - start);
       this.#body.set(key, source.subarray(start, end));
     }
@@ -100,17 +102,23 @@ export class SnapshotWriter {
     unreadable: ((key: string[]) => void) | undefined,
   ): Promise<void> {
     const first = this.#sequence + 1;
-    try {
-      for (const chunk of log.chunksOf(large)) {
-        const body = chunkBody(chunk, this.#options.padding);
-        await this.#frame(frameType.chunk, body);
-        body.fill(0);
-        chunk.fill(0);
+    const chunks = log.chunksOf(large);
+    for (;;) {
+      let chunk: Uint8Array | undefined;
+      try {
+        chunk = chunks.next().value ?? undefined;
+      } catch (error) {
+        if (unreadable === undefined) throw error;
+        unreadable(key);
+        return;
       }
-    } catch (error) {
-      if (unreadable === undefined) throw error;
-      unreadable(key);
-      return;
+      if (chunk === undefined) break;
+      const body = chunkBody(chunk, this.#options.padding);
+      this.#done += chunk.length;
+      chunk.fill(0);
+      await this.#frame(frameType.chunk, body);
+      body.fill(0);
+      if (this.#turns.due) await this.#turns.take(this.#done);
     }
     await this.#reserve(key, 0);
     this.#body.setLarge(key, large.byteLength, first);

@@ -27,10 +27,11 @@ export interface Ancestor extends Position {
 }
 
 /** @throws {StashCorruptError} `rolled-back` if the header shows that the file is older, or of another store. */
-export function requireSuccessor(header: ReadHeader, { storeId, epoch, sequence }: Ancestor): void {
-  // In the same epoch it is the same file, which began before the sequence; a later one began behind it.
-  const isLater =
-    header.epoch === epoch ? header.base <= sequence : header.epoch > epoch && header.base >= sequence;
+export function requireSuccessor(header: ReadHeader, { storeId, epoch, sequence, tag }: Ancestor): void {
+  const { base } = header;
+  // In the same epoch it is the same file, which had begun by then; a later one began behind it.
+  const hasBegun = base < sequence || (base === sequence && tag.every((byte) => byte === 0));
+  const isLater = header.epoch === epoch ? hasBegun : header.epoch > epoch && base >= sequence;
   if (isLater && equalBytes(header.storeId, storeId)) return;
   throw new StashCorruptError(
     'rolled-back',

@@ -19,6 +19,8 @@ const nodeOverhead = 6;
 /** A value that is in the file. */
 export interface LargeValue {
   readonly byteLength: number;
+  /** The sequence of the first chunk. */
+  readonly first: number;
   /** Where in the file the frame of each chunk begins. */
   readonly offsets: readonly number[];
 }

@@ -35,7 +35,12 @@ export async function openWithSecret(
   try {
     const opened = await openSlots(header.slots, header.storeId, secret, limits, progress);
     if (opened !== undefined) {
-      await onOpened?.(opened, secret);
+      try {
+        await onOpened?.(opened, secret);
+      } catch (error) {
+        wipe([opened.dataKey]);
+        throw error;
+      }
       return opened;
     }
   } finally {

@@ -40,6 +40,7 @@ export class ChangeFeed implements AsyncIterableIterator<StashChange> {
   #failure: { readonly error: unknown } | undefined;
   #ended = false;
   #looking = false;
+  #again = false;
 
   constructor(source: FeedSource) {
     this.#source = source;
@@ -55,6 +56,8 @@ export class ChangeFeed implements AsyncIterableIterator<StashChange> {
   };
 
   #look(): void {
+    // What came during a look may have come behind what it read.
+    this.#again = this.#looking;
     if (this.#looking || this.#ended) return;
     this.#looking = true;
     this.#source
@@ -62,6 +65,7 @@ export class ChangeFeed implements AsyncIterableIterator<StashChange> {
       .catch((error: unknown) => this.#fail(error))
       .finally(() => {
         this.#looking = false;
+        if (this.#again) this.#look();
       });
   }
 

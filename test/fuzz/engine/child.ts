@@ -44,19 +44,19 @@ function heapUsed(): number {
 }
 
 /** Seeds, then batches until the time is over or something fails. */
-function run(fuzzer: Fuzzer, task: Task): Failure | undefined {
-  if (task.only !== undefined) return fuzzer.check(new Uint8Array(Buffer.from(task.only, 'hex')));
-  const failed = fuzzer.runSeeds();
+async function run(fuzzer: Fuzzer, task: Task): Promise<Failure | undefined> {
+  if (task.only !== undefined) return await fuzzer.check(new Uint8Array(Buffer.from(task.only, 'hex')));
+  const failed = await fuzzer.runSeeds();
   if (failed !== undefined) return failed;
   // Every cache has been filled once: from here on it must not grow.
   for (let batch = 0; batch < 8; batch++) {
-    const failure = fuzzer.runBatch();
+    const failure = await fuzzer.runBatch();
     if (failure !== undefined) return failure;
   }
   const before = heapUsed();
   const end = performance.now() + task.timeMs;
   while (performance.now() < end) {
-    const failure = fuzzer.runBatch();
+    const failure = await fuzzer.runBatch();
     if (failure !== undefined) return failure;
   }
   const own = fuzzer.corpus.reduce((sum, input) => sum + input.length + 500, 0);
@@ -75,8 +75,8 @@ async function smallest(
   if (failure.kind !== 'exception') return failure;
   let best = failure;
   const fuzzer = new Fuzzer(target, { seed: 0, seeds: [], beforeRun });
-  await minimise(failure.input, (candidate) => {
-    const other = fuzzer.check(candidate);
+  await minimise(failure.input, async (candidate) => {
+    const other = await fuzzer.check(candidate);
     if (other === undefined || causeOf(other) !== causeOf(failure)) return false;
     best = other;
     return true;
@@ -94,7 +94,7 @@ async function main(task: Task): Promise<Report> {
   const coverage = new Coverage((url) => url.includes(task.watched));
   const beforeRun = (input: Uint8Array): void => current.set(input);
   const fuzzer = new Fuzzer(target, { seed: task.seed, seeds, coverage, beforeRun });
-  const failed = run(fuzzer, task);
+  const failed = await run(fuzzer, task);
   const failure = failed === undefined ? undefined : await smallest(target, failed, beforeRun);
   coverage.stop();
   current.close();

@@ -54,14 +54,14 @@ export class Fuzzer {
   }
 
   /** Runs one input. */
-  check(input: Uint8Array): Failure | undefined {
+  async check(input: Uint8Array): Promise<Failure | undefined> {
     this.#options.beforeRun?.(input);
     this.executions++;
     // A target may not change what it is given, and one that does must not spoil the corpus.
     const copy = new Uint8Array(input);
     const start = performance.now();
     try {
-      const label = this.#target.run(copy);
+      const label = await this.#target.run(copy);
       if (!this.#labels.has(label)) {
         this.#labels.add(label);
         this.#keep(input);
@@ -71,13 +71,13 @@ export class Fuzzer {
       return { kind: 'exception', message: `${name}: ${message}`, stack, input };
     }
     const elapsedMs = performance.now() - start;
-    return elapsedMs > SLOW_MS ? this.#checkSlow(input) : undefined;
+    return elapsedMs > SLOW_MS ? await this.#checkSlow(input) : undefined;
   }
 
   /** Runs every seed once. */
-  runSeeds(): Failure | undefined {
+  async runSeeds(): Promise<Failure | undefined> {
     for (const seed of this.#options.seeds) {
-      const failure = this.check(seed);
+      const failure = await this.check(seed);
       if (failure !== undefined) return failure;
       this.corpus.push(seed);
     }
@@ -87,14 +87,14 @@ export class Fuzzer {
   }
 
   /** Runs a batch of new inputs. */
-  runBatch(length = this.#batchLength): Failure | undefined {
+  async runBatch(length = this.#batchLength): Promise<Failure | undefined> {
     const { coverage } = this.#options;
     const inputs: Uint8Array[] = [];
     const start = performance.now();
     for (let count = 0; count < length; count++) {
       const input = this.#next();
       inputs.push(input);
-      const failure = this.check(input);
+      const failure = await this.check(input);
       if (failure !== undefined) return failure;
     }
     if (coverage === undefined) return undefined;
@@ -106,7 +106,7 @@ export class Fuzzer {
       4096,
       Math.max(16, share > 0.2 ? length * 2 : share < 0.05 ? length / 2 : length) | 0,
     );
-    if (blocks.length > 0) this.#attribute(inputs, blocks);
+    if (blocks.length > 0) await this.#attribute(inputs, blocks);
     return undefined;
   }
 
@@ -114,7 +114,8 @@ export class Fuzzer {
     const random = this.#random;
     const { generate, maxByteLength = 4096 } = this.#target;
     const fresh = generate !== undefined && (this.corpus.length === 0 || random.oneIn(6));
-    const base = fresh ? generate(random).subarray(0, maxByteLength) : this.#pick();
+    // A copy: what is kept must not keep a larger buffer with it.
+    const base = fresh ? new Uint8Array(generate(random).subarray(0, maxByteLength)) : this.#pick();
     return fresh && random.oneIn(4) ? base : this.#mutator.mutate(base, this.#pick());
   }
 
@@ -129,7 +130,7 @@ export class Fuzzer {
   }
 
   /** Finds the inputs that ran the new blocks, by halves. What cannot be repeated, since it was remembered, is let go. */
-  #attribute(inputs: readonly Uint8Array[], blocks: readonly NewBlock[]): void {
+  async #attribute(inputs: readonly Uint8Array[], blocks: readonly NewBlock[]): Promise<void> {
     const { coverage } = this.#options;
     if (coverage === undefined || blocks.length === 0) return;
     if (inputs.length === 1) {
@@ -139,10 +140,10 @@ export class Fuzzer {
     const middle = inputs.length >> 1;
     const left = inputs.slice(0, middle);
     coverage.takeAmong([]);
-    for (const input of left) this.check(input);
+    for (const input of left) await this.check(input);
     const hit = coverage.takeAmong(blocks);
-    this.#attribute(left, [...hit]);
-    this.#attribute(
+    await this.#attribute(left, [...hit]);
+    await this.#attribute(
       inputs.slice(middle),
       blocks.filter((block) => !hit.has(block)),
     );
@@ -154,12 +155,12 @@ export class Fuzzer {
   }
 
   /** A machine that is busy makes anything slow; what counts is the time of the processor, at the least of several times. */
-  #checkSlow(input: Uint8Array): Failure | undefined {
+  async #checkSlow(input: Uint8Array): Promise<Failure | undefined> {
     let leastMs = Number.POSITIVE_INFINITY;
     for (let count = 0; count < 2; count++) {
       const before = process.cpuUsage();
       try {
-        this.#target.run(new Uint8Array(input));
+        await this.#target.run(new Uint8Array(input));
       } catch {
         // Its time is what counts here.
       }

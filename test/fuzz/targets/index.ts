@@ -5,6 +5,10 @@ import introspection from './introspection.js';
 import matchRule from './match-rule.js';
 import message from './message.js';
 import { saslClient, saslServer } from './sasl.js';
+import stashBody from './stash-body.js';
+import stashNative from './stash-native.js';
+import stashRecoveryKey from './stash-recovery-key.js';
+import stashSstash from './stash-sstash.js';
 import unmarshal from './unmarshal.js';
 
 const targets: readonly Target[] = [
@@ -15,6 +19,10 @@ const targets: readonly Target[] = [
   address,
   matchRule,
   introspection,
+  stashNative,
+  stashBody,
+  stashSstash,
+  stashRecoveryKey,
 ];
 
 export default targets;

@@ -109,21 +109,16 @@ export const headerArbitrary: fc.Arbitrary<Header> = fc
   .record({
     storeId: bytesOf(16),
     generation: safe,
-    epoch: safe.map((number) => Math.max(number, 1)),
-    floor: fc
-      .tuple(safe, bytesOf(16))
-      .map(([sequence, tag]) => ({ sequence, tag: sequence === 0 ? new Uint8Array(16) : tag })),
-    base: safe,
+    epoch: safe,
+    tag: bytesOf(16),
+    one: safe,
+    other: safe,
     slots: fc.array(slotArbitrary, { maxLength: 20 }),
   })
-  .map(({ floor, base, ...header }) => {
-    const [low, high] = [base, floor.sequence].sort((a, b) => a - b) as [number, number];
-    const none = { sequence: 0, tag: new Uint8Array(16) };
-    return {
-      ...header,
-      base: low,
-      floor: low < high && floor.sequence > 0 ? { ...floor, sequence: high } : none,
-    };
+  .map(({ storeId, generation, epoch, tag, one, other, slots }) => {
+    const sequence = one === other ? 0 : Math.max(one, other);
+    const floor = { sequence, tag: sequence === 0 ? new Uint8Array(16) : tag };
+    return { storeId, generation, epoch: Math.max(epoch, 1), floor, base: Math.min(one, other), slots };
   });
 
 const program = `
