@@ -52,6 +52,9 @@ export interface TornTail {
 /** Two writes and two syncs take less, in milliseconds. */
 const headerWriteMs = 20;
 
+/** A file that was changed longer ago is not being written. */
+const freshMs = 1000;
+
 /** Reads the two header pages. @throws what `parseHeader` throws, and {@link StashIOError} */
 export function readHeader(file: LogFile, path: string): ReadHeader {
   const pages = new Uint8Array(framesOffset);
@@ -68,7 +71,9 @@ async function readSettledHeader(file: LogFile, path: string): Promise<ReadHeade
     return readHeader(file, path);
   } catch (error) {
     const isSpoilt = error instanceof StashCorruptError && error.code === 'damaged-header';
-    if (!isSpoilt || file.status().byteLength < framesOffset) throw error;
+    const { byteLength, modifiedMs } = file.status();
+    const isFresh = Math.abs(Date.now() - modifiedMs) < freshMs;
+    if (!isSpoilt || byteLength < framesOffset || !isFresh) throw error;
     await new Promise((resolve) => {
       setTimeout(resolve, headerWriteMs);
     });

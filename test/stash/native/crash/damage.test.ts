@@ -113,21 +113,23 @@ test('without a lock between them, no write of two handles is lost, and the file
   }
 });
 
+/** Writes forty values, one after another. */
+async function writeForty(stash: Stash, name: string): Promise<void> {
+  for (let index = 0; index < 40; index++) {
+    await stash.write([`${name} ${index}`], bytes(20));
+    if (index % 3 === 0) await stash.write([name], bytes(40_000));
+  }
+}
+
 test('handles that write, compact and change keys at the same time keep each other out', async () => {
   const disk = new Disk();
   const open = (): Promise<Stash> =>
     openOn(disk.process(), { ...credential, create: true, autoCompact: false });
   const [one, two, compactor, slots] = [await open(), await open(), await open(), await open()];
-  const write = async (stash: Stash, name: string): Promise<void> => {
-    for (let index = 0; index < 40; index++) {
-      await stash.write([`${name} ${index}`], bytes(20));
-      if (index % 3 === 0) await stash.write([name], bytes(40_000));
-    }
-  };
   const keys = [newKey(), newKey(), newKey()];
   await Promise.all([
-    write(one, 'one'),
-    write(two, 'two'),
+    writeForty(one, 'one'),
+    writeForty(two, 'two'),
     (async () => {
       for (let count = 0; count < 15; count++) await compactor.compact();
     })(),
