@@ -71,13 +71,21 @@ async function readSettledHeader(file: LogFile, path: string): Promise<ReadHeade
     return readHeader(file, path);
   } catch (error) {
     const isSpoilt = error instanceof StashCorruptError && error.code === 'damaged-header';
-    const { byteLength, modifiedMs } = file.status();
-    const isFresh = Math.abs(Date.now() - modifiedMs) < freshMs;
-    if (!isSpoilt || byteLength < framesOffset || !isFresh) throw error;
+    if (!isSpoilt || !mayBeWritten(file)) throw error;
     await new Promise((resolve) => {
       setTimeout(resolve, headerWriteMs);
     });
     return readHeader(file, path);
+  }
+}
+
+/** Whether a whole file was changed a moment ago. */
+function mayBeWritten(file: LogFile): boolean {
+  try {
+    const { byteLength, modifiedMs } = file.status();
+    return byteLength >= framesOffset && Math.abs(Date.now() - modifiedMs) < freshMs;
+  } catch {
+    return false;
   }
 }
 

@@ -76,7 +76,7 @@ describe('odd files', () => {
     await using folder = await temporaryFolder();
     const seen: Record<string, number> = {};
     const count = (name: string): void => void (seen[name] = (seen[name] ?? 0) + 1);
-    const runs = 2 * propertyRuns();
+    const runs = Math.max(1000, propertyRuns() / 2);
     await fc.assert(
       fc.asyncProperty(scriptArbitrary, fc.integer({ min: 0, max: 9 }), async (script, which) => {
         const { file } = folder;

@@ -155,7 +155,9 @@ describe('a signal', () => {
       const { run } = operations[name] as (typeof operations)[string];
       await using place = new Place();
       // Long enough that it is not done before others have their turn.
-      const stash = await filled(place, { call: () => undefined }, new Uint8Array(10_000_000));
+      const onlyReads = name === 'verify' || name === 'read large';
+      const large = new Uint8Array(onlyReads ? 60_000_000 : 10_000_000);
+      const stash = await filled(place, { call: () => undefined }, large);
       const other = await place.open();
       let cancelled = 0;
       for (let round = 0; round < 8; round++) {

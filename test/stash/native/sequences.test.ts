@@ -232,6 +232,6 @@ test('any sequence does what the model does, seen by every handle, and after reo
       expect(place.names()).toEqual(['a.stash']);
       rmSync(place.path);
     }),
-    { numRuns: Math.ceil(propertyRuns() / 10) },
+    { numRuns: Math.ceil(propertyRuns() / 20) },
   );
 }, 300_000);

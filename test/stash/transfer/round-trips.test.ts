@@ -90,7 +90,7 @@ describe('round trips', () => {
         expect(await listNodes(again.stash)).toEqual(await listNodes(stash));
         await fs.rm(base, { recursive: true });
       }),
-      { numRuns: Math.ceil(propertyRuns() / 10) },
+      { numRuns: Math.ceil(propertyRuns() / 30) },
     );
   });
 
