@@ -1,15 +1,33 @@
-import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
+
+// These need the built package, or heavy programs: npm run test:package, test:runtimes, test:providers, test:crash.
+const elsewhere = ['test/package/**', 'test/runtimes/**', 'test/providers/**', 'test/crash/**'];
 
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
-    // These need the built package, or heavy programs: npm run test:package, test:runtimes, test:providers, test:crash.
-    exclude: ['test/package/**', 'test/runtimes/**', 'test/providers/**', 'test/crash/**'],
-    // Many tests wait for a disk or another program: one at a time takes nearly twice as long, on two cores too.
-    maxWorkers: Math.max(2, availableParallelism() - 1),
     testTimeout: 120_000,
     hookTimeout: 60_000,
     setupFiles: ['test/support/setup.ts'],
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'others',
+          include: ['test/**/*.test.ts'],
+          exclude: [...elsewhere, 'test/stash/**'],
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        // They wait for the disk and for Python: by two workers they take little more than half the time.
+        extends: true,
+        test: {
+          name: 'stash',
+          include: ['test/stash/**/*.test.ts'],
+          maxWorkers: 2,
+          sequence: { groupOrder: 1 },
+        },
+      },
+    ],
   },
 });

@@ -261,7 +261,7 @@ describe('while the bus is lost', () => {
     let attempts = 0;
     const failingThenHanging = (): Promise<void> =>
       attempts++ === 0 ? Promise.reject(refused) : new Promise(() => {});
-    const run = reconnecting({ initialDelayMs: 1, maxDelayMs: 1, giveUpAfterMs: 50 })
+    const run = reconnecting({ initialDelayMs: 1, maxDelayMs: 1, giveUpAfterMs: 500 })
       .attempts({ signal: new AbortController().signal, timeoutMs: 10_000 })
       .run(new Error('lost'), failingThenHanging);
     expect(await run).toBe(refused);
